@@ -1,0 +1,1 @@
+"""The ESPHome native API as a bleak backend."""

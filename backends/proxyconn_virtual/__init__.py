@@ -1,0 +1,1 @@
+"""ESPHome Bluetooth proxies in software."""

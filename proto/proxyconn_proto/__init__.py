@@ -1,0 +1,1 @@
+"""The part of the ESPHome native API that a Bluetooth proxy speaks."""

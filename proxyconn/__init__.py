@@ -1,0 +1,1 @@
+"""Reliable Bluetooth LE through every radio in the house."""
