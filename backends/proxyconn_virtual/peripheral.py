@@ -1,4 +1,4 @@
-"""What a virtual peripheral is: its advertising, its GATT table and its manners, for either radio."""
+"""A virtual peripheral: its advertising, GATT table and manners, for either radio."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Heard:
 
     Attributes:
         address: 48-bit device address, first octet most significant.
-        address_type: 0 public, 1 random, 2 RPA-public, 3 RPA-random (Core Specification vol 4 E 7.7.65.2).
+        address_type: 0 public, 1 random, 2 RPA-public, 3 RPA-random (Core vol 4 E 7.7.65.2).
         rssi: dBm.
         data: advertising data followed at once by the scan response, at most 62 bytes.
     """
@@ -66,8 +66,8 @@ class LinkParameters:
     timeout: int
 
 
-class OpenFailed(Exception):
-    """A link could not be opened; `reason` is what OPEN_EVT would carry (HCI reason, 133 or 256)."""
+class OpenError(Exception):
+    """No link was opened; `reason` is what OPEN_EVT would carry (HCI reason, 133 or 256)."""
 
     def __init__(self, reason: int) -> None:
         super().__init__(f"open failed with reason {reason:#x}")
@@ -82,8 +82,8 @@ class AttError(Exception):
         self.code = code
 
 
-class PairingFailed(Exception):
-    """Pairing failed; `code` is what a proxy reports (78 + an SMP-like index, FIRMWARE 85.error)."""
+class PairingError(Exception):
+    """Pairing failed; `code` is what a proxy reports (78 + an SMP-like index)."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"pairing failed with code {code}")
@@ -116,7 +116,7 @@ class RadioLink(Protocol):
         ...
 
     async def pair(self) -> None:
-        """Pair (Just Works). Raises PairingFailed."""
+        """Pair (Just Works). Raises PairingError."""
         ...
 
     async def update_parameters(self, parameters: LinkParameters) -> None:
@@ -148,7 +148,7 @@ class Radio(Protocol):
         ...
 
     async def connect(self, address: int, address_type: int) -> RadioLink:
-        """Open a link. Raises OpenFailed; never ends by itself for a device that never answers."""
+        """Open a link. Raises OpenError; never ends by itself for a device that never answers."""
         ...
 
     async def remove_bond(self, address: int) -> bool:
