@@ -1,0 +1,107 @@
+"""The real-ATT radio: virtual peripherals and proxies as Bumble devices on one virtual air."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+try:
+    from bumble.device import Device, DeviceConfiguration
+    from bumble.hci import Address
+    from bumble.host import Host
+    from bumble.transport.common import AsyncPipeSink
+except ImportError as error:
+    raise ImportError("the bumble radio needs Bumble: pip install proxyconn[virtual]") from error
+
+from ._bumble_air import Air, ProxyController, make_address
+from ._bumble_peripheral import BumblePeripheral
+from ._bumble_radio import BumbleRadio
+from .peripheral import Outcome, Peripheral
+from .radio import Radio
+
+FIRST_PROXY_ADDRESS = 0xC0_FF_EE_00_00_01
+"""Random static address of the first proxy; the next ones follow."""
+
+
+class BumbleAir:
+    """A room with virtual peripherals, in which proxies have radios.
+
+    Also an async context manager. Every link is real: LL, L2CAP, ATT and SMP between Bumble's
+    software controllers.
+
+    Args:
+        peripherals: what advertises in this room.
+        seed: of the chance with which advertisements are lost.
+    """
+
+    def __init__(self, peripherals: Sequence[Peripheral], seed: int = 0) -> None:
+        self._air = Air(seed)
+        self._peripherals = {
+            one.address_int: BumblePeripheral(one, self._air) for one in peripherals
+        }
+        self._radios: dict[str, BumbleRadio] = {}
+        self._controllers: dict[str, ProxyController] = {}
+
+    async def start(self) -> None:
+        """Power every peripheral on."""
+        for peripheral in self._peripherals.values():
+            await peripheral.start()
+
+    async def stop(self) -> None:
+        """Power every radio and every peripheral off; idempotent."""
+        for radio in self._radios.values():
+            await radio.stop()
+        for peripheral in self._peripherals.values():
+            await peripheral.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def radio(self, proxy_name: str) -> Radio:
+        """Return the radio of a proxy, the same one each time; it must be started by its user."""
+        if proxy_name not in self._radios:
+            address = make_address(FIRST_PROXY_ADDRESS + len(self._radios), 1)
+            self._radios[proxy_name] = BumbleRadio(
+                lambda: self._proxy_device(proxy_name, address),
+                lambda target: self._next_outcome(proxy_name, target),
+            )
+        return self._radios[proxy_name]
+
+    def peripheral(self, address: str) -> BumblePeripheral:
+        """Return the peripheral with an address (six hex octets). Raises KeyError."""
+        return self._peripherals[int(address.replace(":", ""), 16)]
+
+    def _proxy_device(self, name: str, address: Address) -> Device:
+        # The controller stays the same when the proxy is power-cycled, the host does not.
+        if name not in self._controllers:
+            self._controllers[name] = ProxyController(name, self._air)
+        controller = self._controllers[name]
+        return Device(
+            config=DeviceConfiguration(name=name, address=address),
+            host=Host(controller, AsyncPipeSink(controller)),
+        )
+
+    def _next_outcome(self, proxy_name: str, address: int) -> Outcome | None:
+        """Take the first outcome meant for this proxy; success once there is none."""
+        if address not in self._peripherals:
+            return None
+        spec = self._peripherals[address].spec
+        if proxy_name not in spec.rssi:
+            return None
+        mine = (one for one in spec.outcomes if one.proxy in (None, proxy_name))
+        outcome = next(mine, None)
+        if outcome is None:
+            return Outcome(after=spec.latency)
+        spec.outcomes.remove(outcome)
+        return outcome if outcome.after is not None else replace(outcome, after=spec.latency)
