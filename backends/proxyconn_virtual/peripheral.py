@@ -68,7 +68,8 @@ class Outcome:
 
     Attributes:
         reason: 0 for success, else the reason of the failed open (HCI reason, 133 or 256).
-        after: seconds from the attempt to the outcome; None for the peripheral's own latency.
+        after: seconds from the attempt to the outcome; None for the peripheral's own latency,
+            `math.inf` for an attempt that never ends by itself.
         proxy: the only proxy this outcome applies to; None for any.
     """
 
@@ -94,6 +95,7 @@ class Peripheral:
         att_latency: seconds an attribute operation takes (the simulated radio only).
         loss: chance, 0..1, that an advertising report is not heard.
         outcomes: consumed one per attempt, in order; success once they are used up.
+        mtu: largest ATT MTU it takes, bytes.
     """
 
     address: str
@@ -108,6 +110,7 @@ class Peripheral:
     att_latency: float = 0.005
     loss: float = 0.0
     outcomes: list[Outcome] = field(default_factory=list)
+    mtu: int = 247
 
     @property
     def address_int(self) -> int:

@@ -154,3 +154,19 @@ class Radio(Protocol):
     async def remove_bond(self, address: int) -> bool:
         """Forget the bond; False if there was none."""
         ...
+
+
+class Air(Protocol):
+    """What the radios of a fleet have in common: the peripherals around them."""
+
+    async def start(self) -> None:
+        """Let the peripherals live."""
+        ...
+
+    async def stop(self) -> None:
+        """End them, and every link; idempotent."""
+        ...
+
+    def radio(self, proxy_name: str) -> Radio:
+        """Return the radio of a proxy; the same one for the same name."""
+        ...

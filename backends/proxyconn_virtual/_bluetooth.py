@@ -1,0 +1,263 @@
+"""The Bluetooth part of a virtual proxy: requests and radio events in, messages out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from proxyconn_proto import bluetooth_proxy_pb2 as pb
+from proxyconn_virtual import events
+from proxyconn_virtual._addresses import address_text
+from proxyconn_virtual._link import LinkRun
+from proxyconn_virtual._profiles import FirmwareProfile
+from proxyconn_virtual._rules import SlotRules
+from proxyconn_virtual._scanner import Scanner
+from proxyconn_virtual._slots import (
+    Action,
+    CloseLink,
+    ConnectionNotice,
+    OpenLink,
+    SlotReport,
+    SlotState,
+)
+from proxyconn_virtual._timings import Timings
+from proxyconn_virtual.faults import RadioEvent
+from proxyconn_virtual.radio import Radio
+
+
+class Host(Protocol):
+    """What the Bluetooth part needs of its proxy."""
+
+    name: str
+
+    def send_subscriber(self, message: Message) -> None:
+        """Send a message to the subscriber, if there is one."""
+
+    def emit(self, event: events.ProxyEvent) -> None:
+        """Tell the observers."""
+
+    def keeps(self, event: RadioEvent, address: int) -> bool:
+        """Whether a radio event gets through."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BluetoothConfig:
+    """Settings: number of slots, seconds until an attempt is given up, manners and clocks."""
+
+    slots: int
+    establish_limit: float
+    profile: FirmwareProfile
+    timings: Timings
+
+
+class Bluetooth:
+    """Slots, links and scanner of one proxy, from boot to reboot."""
+
+    def __init__(self, host: Host, radio: Radio, config: BluetoothConfig) -> None:
+        self._host = host
+        self._radio = radio
+        self._config = config
+        self._runs: dict[int, LinkRun] = {}
+        self._alive: set[LinkRun] = set()
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._gaps: set[asyncio.TimerHandle] = set()
+        self._powered = False
+        self.rules = SlotRules(config.slots, config.profile)
+        self.scanner = Scanner(radio, config.profile, config.timings, host.send_subscriber)
+
+    async def start(self) -> None:
+        """Power the radio and start scanning."""
+        await self._radio.start()
+        self._powered = True
+        self._settle()
+
+    async def stop(self) -> None:
+        """Drop every link without a word, and power the radio off; idempotent."""
+        self._powered = False
+        self.scanner.close()
+        for timer in (*self._timers.values(), *self._gaps):
+            timer.cancel()
+        self._timers.clear()
+        self._gaps.clear()
+        tasks = [task for run in self._alive for task in run.abandon()]
+        self._alive.clear()
+        self._runs.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._radio.stop()
+
+    def connect(self, request: pb.BluetoothDeviceRequest, *, with_cache: bool) -> bool:
+        """Take a connect request; False if there was no slot for it."""
+        address_type = request.address_type if request.has_address_type else None
+        actions = tuple(self.rules.connect(request.address, address_type, with_cache=with_cache))
+        self._apply(actions)
+        return self.rules.find(request.address) is not None
+
+    def disconnect(self, address: int) -> None:
+        """Take a disconnect request."""
+        self._apply(self.rules.disconnect(address))
+
+    def disconnect_all(self) -> None:
+        """End every link: nobody is subscribed."""
+        self._apply(self.rules.disconnect_all())
+
+    def send_report(self) -> None:
+        """Send the slot report to the subscriber."""
+        self._act(self.rules.report())
+
+    def run_of(self, address: int) -> LinkRun | None:
+        """Return the link, or attempt, in the first slot with the address."""
+        slot = self.rules.find(address)
+        return None if slot is None else self._runs.get(slot.index)
+
+    def established(self, address: int) -> LinkRun | None:
+        """Return the link of an address if GATT requests may use it."""
+        slot = self.rules.find(address)
+        if slot is None or slot.state is not SlotState.ESTABLISHED:
+            return None
+        return self._runs.get(slot.index)
+
+    def link_opened(self, run: LinkRun) -> None:
+        """OPEN_EVT, good."""
+        if not self._host.keeps(RadioEvent.OPEN, run.address):
+            return
+        name = self._host.name
+        self._host.emit(events.Connected(name, address_text(run.address), run.slot.index))
+        self._apply(self.rules.opened(run.slot.index))
+
+    def link_failed(self, run: LinkRun, reason: int) -> None:
+        """OPEN_EVT, bad."""
+        self._alive.discard(run)
+        if not self._host.keeps(RadioEvent.OPEN, run.address):
+            return
+        self._runs.pop(run.slot.index, None)
+        self._host.emit(events.OpenFailed(self._host.name, address_text(run.address), reason))
+        self._apply(self.rules.open_failed(run.slot.index, reason))
+
+    def link_mtu(self, run: LinkRun, mtu: int) -> None:
+        """The MTU result."""
+        if self._current(run) and self._host.keeps(RadioEvent.MTU, run.address):
+            self._apply(self.rules.mtu_exchanged(run.slot.index, mtu))
+
+    def link_discovered(self, run: LinkRun) -> None:
+        """The end of discovery."""
+        if self._current(run) and self._host.keeps(RadioEvent.SEARCH, run.address):
+            self._apply(self.rules.discovered(run.slot.index))
+
+    def link_lost(self, run: LinkRun, reason: int) -> None:
+        """DISCONNECT_EVT, and soon after it CLOSE_EVT."""
+        self._host.emit(events.Disconnected(self._host.name, address_text(run.address), reason))
+        if not self._current(run):
+            self._alive.discard(run)
+            return
+        if self._host.keeps(RadioEvent.DISCONNECT, run.address):
+            self._start_close_timer(run.slot.index)
+            self._apply(self.rules.lost(run.slot.index, reason))
+        loop = asyncio.get_running_loop()
+
+        def gap_over() -> None:
+            self._gaps.discard(handle)
+            self._close_event(run, reason)
+
+        handle = loop.call_later(self._config.timings.close_gap, gap_over)
+        self._gaps.add(handle)
+
+    def link_closed(self, run: LinkRun) -> None:
+        """CLOSE_EVT of a link that we closed."""
+        if run.link is not None:
+            self._host.emit(events.Disconnected(self._host.name, address_text(run.address), 0))
+        self._close_event(run, None)
+
+    def link_notified(self, run: LinkRun, handle: int, value: bytes) -> None:
+        """A notification for a registered handle."""
+        self._host.send_subscriber(
+            pb.BluetoothGATTNotifyDataResponse(address=run.address, handle=handle, data=value)
+        )
+
+    def _current(self, run: LinkRun) -> bool:
+        return self._runs.get(run.slot.index) is run
+
+    def _close_event(self, run: LinkRun, reason: int | None) -> None:
+        self._alive.discard(run)
+        if self._current(run) and self._host.keeps(RadioEvent.CLOSE, run.address):
+            self._freed(run.slot.index)
+            self._apply(self.rules.closed(run.slot.index, reason))
+
+    def _freed(self, index: int) -> None:
+        self._runs.pop(index, None)
+        timer = self._timers.pop(index, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _start_close_timer(self, index: int) -> None:
+        def expired() -> None:
+            actions = tuple(self.rules.close_timed_out(index))
+            if actions:
+                self._freed(index)
+            self._apply(actions)
+
+        if index not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[index] = loop.call_later(self._config.timings.close_lost, expired)
+
+    def _apply(self, actions: Iterable[Action]) -> None:
+        for action in tuple(actions):
+            self._act(action)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Share the radio between the scanner and the attempts."""
+        if not self._powered:
+            return
+        if self.rules.wants_radio:
+            self.scanner.stop()
+        for action in tuple(self.rules.promote()):
+            self._act(action)
+        if not self.rules.blocks_scan:
+            self.scanner.start()
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case ConnectionNotice():
+                self._host.send_subscriber(
+                    pb.BluetoothDeviceConnectionResponse(
+                        address=action.address,
+                        connected=action.connected,
+                        mtu=action.mtu,
+                        error=action.error,
+                    )
+                )
+            case SlotReport():
+                self._host.send_subscriber(report_message(action))
+            case OpenLink():
+                self._open(action.slot)
+            case CloseLink():
+                self._start_close_timer(action.slot)
+                self._runs[action.slot].close()
+
+    def _open(self, index: int) -> None:
+        slot = self.rules.slots[index]
+        if not self._host.keeps(RadioEvent.OPEN_CALL, slot.address):
+            self._apply(self.rules.refused(index))
+            return
+        self._host.emit(events.Connecting(self._host.name, address_text(slot.address)))
+        run = LinkRun(
+            slot,
+            self,
+            self._radio,
+            open_limit=self._config.establish_limit,
+            att_limit=self._config.timings.att,
+        )
+        self._runs[index] = run
+        self._alive.add(run)
+
+
+def report_message(report: SlotReport) -> pb.BluetoothConnectionsFreeResponse:
+    """Return a slot report as message 81."""
+    return pb.BluetoothConnectionsFreeResponse(
+        free=report.free, limit=report.limit, allocated=report.allocated
+    )

@@ -1,0 +1,152 @@
+"""One slot's link: opening it, discovering it, and its queue of operations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from proxyconn_virtual._slots import Slot
+from proxyconn_virtual.radio import AttError, OpenError, Radio, RadioLink, Service
+
+REASON_NO_ANSWER: Final = 256
+"""The stack cancelled the attempt (ESP_GATT_CONN_CONN_CANCEL)."""
+
+REASON_LOCAL_HOST: Final = 0x16
+"""This side ended the link (HCI)."""
+
+MAX_REGISTRATIONS: Final = 12
+"""Notify registrations per link (Bluedroid BTA_GATTC_NOTIF_REG_MAX in ESPHome's build)."""
+
+Operation = Callable[[RadioLink], Awaitable[None]]
+
+
+class LinkOwner(Protocol):
+    """Who is told about a link."""
+
+    def link_opened(self, run: LinkRun) -> None:
+        """The radio opened it."""
+
+    def link_failed(self, run: LinkRun, reason: int) -> None:
+        """The radio did not open it."""
+
+    def link_mtu(self, run: LinkRun, mtu: int) -> None:
+        """Its MTU is known."""
+
+    def link_discovered(self, run: LinkRun) -> None:
+        """Its services are known."""
+
+    def link_lost(self, run: LinkRun, reason: int) -> None:
+        """It dropped."""
+
+    def link_closed(self, run: LinkRun) -> None:
+        """It is closed as asked."""
+
+    def link_notified(self, run: LinkRun, handle: int, value: bytes) -> None:
+        """A notification came for a registered handle."""
+
+
+class LinkRun:
+    """One attempt to open a link, and the link it becomes; never reused.
+
+    Attributes:
+        slot: the slot it belongs to.
+        address: 48-bit device address.
+        link: the radio's link, once it is open.
+        services: what discovery found; empty with cache.
+        served: the services were asked for already.
+        paired: this link is paired.
+        registered: handles with a notify registration.
+    """
+
+    def __init__(
+        self, slot: Slot, owner: LinkOwner, radio: Radio, *, open_limit: float, att_limit: float
+    ) -> None:
+        self.slot = slot
+        self.address = slot.address
+        self.link: RadioLink | None = None
+        self.services: tuple[Service, ...] = ()
+        self.served = False
+        self.paired = False
+        self.registered: set[int] = set()
+        self._owner = owner
+        self._radio = radio
+        self._open_limit = open_limit
+        self._att_limit = att_limit
+        self._with_cache = slot.with_cache
+        self._queue: asyncio.Queue[Operation] = asyncio.Queue()
+        self._over = False
+        self._closing: asyncio.Task[None] | None = None
+        self._task = asyncio.create_task(self._run())
+
+    def submit(self, operation: Operation) -> None:
+        """Queue an operation; the link does one at a time."""
+        self._queue.put_nowait(operation)
+
+    def close(self) -> None:
+        """Close the link from this side; `link_closed` follows."""
+        if self._closing is None:
+            self._over = True
+            self._task.cancel()
+            self._closing = asyncio.create_task(self._close())
+
+    def abandon(self) -> list[asyncio.Task[None]]:
+        """Stop at once, telling nobody; return the tasks to wait for."""
+        self._over = True
+        tasks = [self._task] if self._closing is None else [self._task, self._closing]
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    async def _close(self) -> None:
+        if self.link is not None:
+            await self.link.close()
+        self._owner.link_closed(self)
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.timeout(self._open_limit):
+                link = await self._radio.connect(self.slot.address, self.slot.address_type)
+        except TimeoutError:
+            self._owner.link_failed(self, REASON_NO_ANSWER)
+            return
+        except OpenError as error:
+            self._owner.link_failed(self, error.reason)
+            return
+        self.link = link
+        link.on_disconnect = self._dropped
+        link.on_notify = self._notified
+        self._owner.link_opened(self)
+        try:
+            await self._serve(link)
+        except TimeoutError:
+            self._dropped(REASON_LOCAL_HOST)
+            await link.close()
+
+    async def _serve(self, link: RadioLink) -> None:
+        """Prepare the link, then do its operations. Raises TimeoutError when ATT goes silent."""
+        async with asyncio.timeout(self._att_limit):
+            self._owner.link_mtu(self, await link.exchange_mtu())
+        if not self._with_cache:
+            try:
+                async with asyncio.timeout(self._att_limit):
+                    self.services = await link.discover()
+            except AttError:
+                self.services = ()
+            self._owner.link_discovered(self)
+        while True:
+            operation = await self._queue.get()
+            async with asyncio.timeout(self._att_limit):
+                await operation(link)
+
+    def _dropped(self, reason: int) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._owner.link_lost(self, reason)
+
+    def _notified(self, handle: int, value: bytes) -> None:
+        if handle in self.registered:
+            self._owner.link_notified(self, handle, value)
