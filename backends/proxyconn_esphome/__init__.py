@@ -1,1 +1,26 @@
-"""The ESPHome native API as a bleak backend."""
+"""ESPHome Bluetooth proxies as a bleak backend, over the native API.
+
+For one proxy, without a fleet:
+
+    async with ProxySession(Proxy("10.0.0.7", noise_psk="...")) as session:
+        await session.ready(timeout=10)
+        device = await BleakScanner.find_device_by_name(
+            "thermometer", backend=ESPHomeScanner, session=session
+        )
+        async with BleakClient(device, backend=ESPHomeClient) as client:
+            ...
+"""
+
+from proxyconn_esphome._session import ProxySession
+from proxyconn_esphome.client import ESPHomeClient
+from proxyconn_esphome.codes import ConnectionReason, GattStatus, PairingStatus
+from proxyconn_esphome.scanner import ESPHomeScanner
+
+__all__ = [
+    "ConnectionReason",
+    "ESPHomeClient",
+    "ESPHomeScanner",
+    "GattStatus",
+    "PairingStatus",
+    "ProxySession",
+]

@@ -1,0 +1,27 @@
+"""From a proxy's raw advertising reports to bleak's advertisement data."""
+
+from __future__ import annotations
+
+from bleak.backends.scanner import AdvertisementData
+from bluetooth_data_tools import parse_advertisement_data_bytes
+
+
+def advertisement_data(data: bytes, rssi: int) -> AdvertisementData:
+    """Return what an advertisement and its scan response, back to back, say.
+
+    Args:
+        data: AD structures (Core Specification vol 3 C 11).
+        rssi: dBm.
+    """
+    name, service_uuids, service_data, manufacturer_data, tx_power = parse_advertisement_data_bytes(
+        data
+    )
+    return AdvertisementData(
+        local_name=name,
+        manufacturer_data=manufacturer_data,
+        service_data=service_data,
+        service_uuids=service_uuids,
+        tx_power=tx_power,
+        rssi=rssi,
+        platform_data=(),
+    )

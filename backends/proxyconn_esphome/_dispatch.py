@@ -1,0 +1,184 @@
+"""Which link a proxy's message belongs to: one look-up by address, one comparison of handle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from proxyconn.radio import ErrorKind, LinkError, OutOfSlotsError, RadioError, SlotLedger
+
+from ._link import Link
+from ._link_state import LinkState
+from ._messages import (
+    BluetoothDeviceClearCacheResponse,
+    BluetoothDeviceConnectionResponse,
+    BluetoothDevicePairingResponse,
+    BluetoothDeviceUnpairingResponse,
+    BluetoothGATTErrorResponse,
+    BluetoothGATTGetServicesDoneResponse,
+    BluetoothGATTGetServicesResponse,
+    BluetoothGATTNotifyDataResponse,
+    BluetoothGATTNotifyResponse,
+    BluetoothGATTReadResponse,
+    BluetoothGATTWriteResponse,
+    BluetoothSetConnectionParamsResponse,
+)
+from .codes import ConnectionReason, kind_of_reason
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """The links of one proxy, by device address as a number.
+
+    Args:
+        on_orphan: called with the address of a link that came up and that nobody wants.
+    """
+
+    def __init__(self, on_orphan: Callable[[int], None]) -> None:
+        self.links: dict[int, Link] = {}
+        self._on_orphan = on_orphan
+        # Address -> reason of a failure whose second notice is still to come: the firmware reports
+        # a failed open as (reason, then 133) and a lost link twice with the same reason.
+        self._aftershocks: dict[int, int] = {}
+
+    def handlers(self) -> Mapping[type[Any], Callable[[Any], None]]:
+        """Return what to call for each type of message."""
+        return {
+            BluetoothDeviceConnectionResponse: self._on_connection,
+            BluetoothGATTReadResponse: self._on_read,
+            BluetoothGATTWriteResponse: self._on_write,
+            BluetoothGATTNotifyResponse: self._on_notify,
+            BluetoothGATTNotifyDataResponse: self._on_notify_data,
+            BluetoothGATTErrorResponse: self._on_gatt_error,
+            BluetoothGATTGetServicesResponse: self._on_services,
+            BluetoothGATTGetServicesDoneResponse: self._on_services_done,
+            BluetoothDevicePairingResponse: self._on_pairing,
+            BluetoothDeviceUnpairingResponse: self._on_unpairing,
+            BluetoothDeviceClearCacheResponse: self._on_clear_cache,
+            BluetoothSetConnectionParamsResponse: self._on_params,
+        }
+
+    def add(self, link: Link) -> None:
+        """Give `link` the messages of its address."""
+        self.links[link.number] = link
+
+    def remove(self, link: Link) -> None:
+        """Take the messages of its address away from `link`; harmless if it has none."""
+        if self.links.get(link.number) is link:
+            del self.links[link.number]
+
+    def forget_aftershock(self, number: int) -> None:
+        """Expect no second notice for an address: the proxy has freed its slot."""
+        self._aftershocks.pop(number, None)
+
+    def end(self, link: Link, error: RadioError) -> None:
+        """Take a link out and end it with `error`."""
+        self.remove(link)
+        link.down(error)
+
+    def end_all(self, make_error: Callable[[Link], RadioError]) -> None:
+        """End every link: the session with the proxy is over."""
+        self._aftershocks.clear()
+        for link in list(self.links.values()):
+            self.end(link, make_error(link))
+
+    def reconcile(self, ledger: SlotLedger) -> None:
+        """End the links whose address has left the proxy's own list."""
+        for link in list(self.links.values()):
+            if ledger.holds(link.address):
+                link.listed = True
+            elif ledger.complete and (
+                link.is_up
+                or link.state is LinkState.CLOSING
+                or (link.state is LinkState.OPENING and link.listed)
+            ):
+                text = f"{link.label}: Disconnected: it has left the proxy's list of links"
+                self.end(link, LinkError(text, kind=ErrorKind.DISCONNECTED, source=ledger.name))
+
+    # Messages
+
+    def _on_connection(self, message: BluetoothDeviceConnectionResponse) -> None:
+        link = self.links.get(message.address)
+        if message.connected:
+            if link is None or link.state is LinkState.IDLE:
+                self._on_orphan(message.address)
+            else:
+                link.on_up(message.mtu)
+            return
+        expected = self._aftershocks.pop(message.address, None)
+        if link is None or link.state is LinkState.IDLE:
+            return
+        if (
+            link.state is LinkState.OPENING
+            and expected is not None
+            and message.error in (expected, ConnectionReason.ESP_GATT_ERROR)
+        ):
+            _LOGGER.debug("%s: second notice of the last failure, not of this try", link.label)
+            return
+        if message.error:
+            self._aftershocks[message.address] = message.error
+        self.end(link, connection_error(link, ConnectionReason(message.error)))
+
+    def _on_read(self, message: BluetoothGATTReadResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_reply(message, BluetoothGATTReadResponse, message.handle)
+
+    def _on_write(self, message: BluetoothGATTWriteResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_reply(message, BluetoothGATTWriteResponse, message.handle)
+
+    def _on_notify(self, message: BluetoothGATTNotifyResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_reply(message, BluetoothGATTNotifyResponse, message.handle)
+
+    def _on_notify_data(self, message: BluetoothGATTNotifyDataResponse) -> None:
+        if (link := self.links.get(message.address)) and (
+            callback := link.subscriptions.get(message.handle)
+        ):
+            callback(bytearray(message.data))
+
+    def _on_gatt_error(self, message: BluetoothGATTErrorResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_gatt_error(message)
+
+    def _on_services(self, message: BluetoothGATTGetServicesResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_part(message)
+
+    def _on_services_done(self, message: BluetoothGATTGetServicesDoneResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_reply(message, BluetoothGATTGetServicesDoneResponse, 0)
+
+    def _on_pairing(self, message: BluetoothDevicePairingResponse) -> None:
+        link = self.links.get(message.address)
+        if link and not link.on_reply(message, BluetoothDevicePairingResponse, 0):
+            # Up to 2026.7 the firmware answers an unpair request with a pairing response.
+            link.on_reply(message, BluetoothDeviceUnpairingResponse, 0)
+
+    def _on_unpairing(self, message: BluetoothDeviceUnpairingResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_reply(message, BluetoothDeviceUnpairingResponse, 0)
+
+    def _on_clear_cache(self, message: BluetoothDeviceClearCacheResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_reply(message, BluetoothDeviceClearCacheResponse, 0)
+
+    def _on_params(self, message: BluetoothSetConnectionParamsResponse) -> None:
+        if link := self.links.get(message.address):
+            link.on_reply(message, BluetoothSetConnectionParamsResponse, 0)
+
+
+def connection_error(link: Link, reason: ConnectionReason) -> RadioError:
+    """Return the error that connected=false with `reason` stands for, in the link's state."""
+    source = link.source
+    if link.state is LinkState.OPENING:
+        if reason is ConnectionReason.ESP_GATT_CONN_UNKNOWN and not link.listed:
+            return OutOfSlotsError(
+                f"{link.label}: the proxy has no free connection slot for it", source=source
+            )
+        text = f"{link.label}: the link did not open: {reason}"
+    else:
+        text = f"{link.label}: Disconnected: {reason}"
+    return LinkError(text, kind=kind_of_reason(reason), code=reason, source=source)

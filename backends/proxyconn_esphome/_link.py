@@ -1,0 +1,248 @@
+"""One link to one device through one proxy: its state, its request in flight, its subscriptions.
+
+Replies carry only an address and a handle, so a link has one request in flight at a time: what the
+stack on the proxy does anyway. The turn to send belongs to the request until it is settled, even if
+its caller has gone, so that a late reply never answers another request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from proxyconn.radio import GATTError, LinkError, NotConnectedError, RadioError
+
+from ._link_state import LinkEvent, LinkState, next_state
+from ._messages import (
+    BluetoothDeviceRequest,
+    BluetoothDeviceRequestType,
+    BluetoothGATTErrorResponse,
+)
+from .codes import NOT_ATT_STATUSES, GattStatus, kind_of_status
+
+REQUEST_TIMEOUT = 30.0
+"""Seconds: the ATT transaction timeout (Core Specification vol 3 F 3.3.3)."""
+
+STRAY_REPLY_TIME = 0.2
+"""Seconds in which the firmware may still answer a write that wants no response."""
+
+_LOGGER = logging.getLogger(__name__)
+
+NotifyCallback = Callable[[bytearray], None]
+Future = asyncio.Future[Any]
+
+
+class Sender(Protocol):
+    """What a link needs of the session with its proxy."""
+
+    @property
+    def name(self) -> str:
+        """The proxy's name."""
+        ...
+
+    def send(self, message: Message) -> None:
+        """Write one message. Raises RadioUnavailableError."""
+        ...
+
+
+class Link:
+    """A link, from its connect request to its end; not used twice."""
+
+    def __init__(
+        self, sender: Sender, address: str, number: int, on_down: Callable[[RadioError], None]
+    ) -> None:
+        self.address = address
+        self.number = number
+        self.state = LinkState.IDLE
+        self.subscriptions: dict[int, NotifyCallback] = {}
+        self.opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.closed = asyncio.Event()
+        self.listed = False
+        self._loop = asyncio.get_running_loop()
+        self._sender = sender
+        self._on_down = on_down
+        self._turn = asyncio.Lock()
+        self._expected: type[Message] | None = None
+        self._handle = 0
+        self._reply: Future | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._parts: list[Any] = []
+        self._commanded: dict[int, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Link {self.address} via {self._sender.name}: {self.state.name}>"
+
+    @property
+    def label(self) -> str:
+        """Proxy and address, to begin a message with."""
+        return f"{self._sender.name} [{self.address}]"
+
+    @property
+    def source(self) -> str:
+        """Name of the proxy."""
+        return self._sender.name
+
+    @property
+    def is_up(self) -> bool:
+        """Whether requests may be sent."""
+        return self.state is LinkState.READY or self.state is LinkState.OPEN
+
+    def move(self, event: LinkEvent) -> None:
+        """Take `event`. Raises LinkMoveError if the state does not allow it."""
+        state = next_state(self.state, event)
+        if state is not self.state:
+            _LOGGER.debug("%s: %s -> %s", self.label, self.state.name, state.name)
+        self.state = state
+
+    # Requests
+
+    async def request(
+        self,
+        message: Message,
+        reply: type[Message],
+        handle: int = 0,
+        timeout: float = REQUEST_TIMEOUT,
+        *,
+        needs_link: bool = True,
+    ) -> Any:
+        """Send `message` and return the reply of type `reply` that carries `handle`.
+
+        `needs_link` is False for what a proxy answers for a device it is not connected to.
+
+        Raises:
+            NotConnectedError: there is no link.
+            LinkError: the link went down meanwhile.
+            GATTError: the proxy answered with an error for this handle.
+            TimeoutError: no reply within `timeout` seconds.
+
+            A cancelled request may still have reached the device; the next one waits for its reply.
+        """
+        await self._turn.acquire()
+        try:
+            if needs_link:
+                self.require_up()
+            self._sender.send(message)
+        except BaseException:
+            self._turn.release()
+            raise
+        future: Future = self._loop.create_future()
+        self._expected, self._handle, self._reply = reply, handle, future
+        self._timer = self._loop.call_later(timeout, self._expire, type(message).__name__, timeout)
+        return await future
+
+    async def collect(self, message: Message, reply: type[Message], timeout: float) -> list[Any]:
+        """Send `message`; return what came in parts until `reply` ended it. Raises as `request`."""
+        self._parts = []
+        await self.request(message, reply, 0, timeout)
+        return self._parts
+
+    def command(self, message: Message, handle: int) -> None:
+        """Send what no reply is waited for. Raises NotConnectedError, RadioUnavailableError."""
+        self.require_up()
+        self._sender.send(message)
+        self._commanded[handle] = self._loop.time()
+
+    async def stray_replies_over(self, handle: int) -> None:
+        """Wait until no reply to a write without response can be taken for the next one's.
+
+        The firmware may answer such a write all the same, milliseconds after it was sent.
+        """
+        sent = self._commanded.pop(handle, None)
+        if sent is not None and (wait := sent + STRAY_REPLY_TIME - self._loop.time()) > 0:
+            await asyncio.sleep(wait)
+
+    def require_up(self) -> None:
+        """Raise NotConnectedError unless the link is up."""
+        if not self.is_up:
+            raise NotConnectedError(f"{self.label}: not connected", source=self.source)
+
+    def _settle(self) -> Future | None:
+        """End the request in flight; return its future if somebody still waits for it."""
+        future, timer = self._reply, self._timer
+        if future is None:
+            return None
+        self._reply = self._expected = self._timer = None
+        if timer:
+            timer.cancel()
+        self._turn.release()
+        return None if future.done() else future
+
+    def _expire(self, name: str, timeout: float) -> None:
+        if future := self._settle():
+            future.set_exception(
+                TimeoutError(f"{self.label}: no answer to {name} within {timeout:g} s")
+            )
+
+    # What the proxy reports
+
+    def on_reply(self, message: Any, kind: type[Message], handle: int) -> bool:
+        """Take a reply; return whether it was the one that is waited for."""
+        if self._expected is not kind or self._handle != handle:
+            return False
+        if future := self._settle():
+            future.set_result(message)
+        return True
+
+    def on_part(self, message: Any) -> None:
+        """Take one part of a reply that comes in several."""
+        self._parts.append(message)
+
+    def on_gatt_error(self, message: BluetoothGATTErrorResponse) -> None:
+        """Fail the request in flight, if the error is about its handle."""
+        if self._reply is None or self._handle != message.handle:
+            _LOGGER.debug(
+                "%s: error %d for handle %d, which nobody waits for",
+                self.label,
+                message.error,
+                message.handle,
+            )
+            return
+        if future := self._settle():
+            future.set_exception(self._gatt_error(GattStatus(message.error), message.handle))
+
+    def _gatt_error(self, status: GattStatus, handle: int) -> LinkError | GATTError:
+        kind = kind_of_status(status)
+        text = f"{self.label}: handle {handle}: {status}"
+        if status in NOT_ATT_STATUSES:
+            return LinkError(text, kind=kind, code=status, source=self.source)
+        return GATTError(text, status, kind=kind, source=self.source)
+
+    def on_up(self, mtu: int) -> None:
+        """Take connected=true."""
+        if self.state is LinkState.CLOSING:
+            _LOGGER.debug("%s: came up after it was given up; dropping it", self.label)
+            self.send_disconnect()
+            return
+        self.move(LinkEvent.UP)
+        if not self.opened.done():
+            self.opened.set_result(mtu)
+
+    def down(self, error: RadioError) -> None:
+        """End the link: fail whatever waits on it, and tell its owner if it was ready."""
+        was_ready = self.state is LinkState.READY
+        self.move(LinkEvent.DOWN)
+        self.subscriptions.clear()
+        if not self.opened.done():
+            self.opened.set_exception(error)
+            # The opener may have gone; an unread exception is not news then.
+            self.opened.exception()
+        if future := self._settle():
+            future.set_exception(error)
+        self.closed.set()
+        if was_ready:
+            self._on_down(error)
+
+    def send_disconnect(self) -> None:
+        """Ask the proxy to drop the link, without waiting. Raises RadioUnavailableError."""
+        if self.state is not LinkState.IDLE:
+            self.move(LinkEvent.DISCONNECT_SENT)
+        self._sender.send(
+            BluetoothDeviceRequest(
+                address=self.number,
+                request_type=BluetoothDeviceRequestType.BLUETOOTH_DEVICE_REQUEST_TYPE_DISCONNECT,
+            )
+        )

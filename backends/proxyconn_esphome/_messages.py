@@ -1,0 +1,100 @@
+"""The messages of the native API that this backend speaks.
+
+aioesphomeapi's classes are used, because its connection encodes and decodes those; it ships no
+types for them, so they are checked against our own contract, which a test holds equal to them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxyconn_proto.bluetooth_proxy_pb2 import (
+        BluetoothConnectionsFreeResponse,
+        BluetoothDeviceClearCacheResponse,
+        BluetoothDeviceConnectionResponse,
+        BluetoothDevicePairingResponse,
+        BluetoothDeviceRequest,
+        BluetoothDeviceRequestType,
+        BluetoothDeviceUnpairingResponse,
+        BluetoothGATTErrorResponse,
+        BluetoothGATTGetServicesDoneResponse,
+        BluetoothGATTGetServicesRequest,
+        BluetoothGATTGetServicesResponse,
+        BluetoothGATTNotifyDataResponse,
+        BluetoothGATTNotifyRequest,
+        BluetoothGATTNotifyResponse,
+        BluetoothGATTReadDescriptorRequest,
+        BluetoothGATTReadRequest,
+        BluetoothGATTReadResponse,
+        BluetoothGATTService,
+        BluetoothGATTWriteDescriptorRequest,
+        BluetoothGATTWriteRequest,
+        BluetoothGATTWriteResponse,
+        BluetoothLERawAdvertisementsResponse,
+        BluetoothScannerStateResponse,
+        BluetoothSetConnectionParamsRequest,
+        BluetoothSetConnectionParamsResponse,
+        SubscribeBluetoothConnectionsFreeRequest,
+        SubscribeBluetoothLEAdvertisementsRequest,
+    )
+else:
+    from aioesphomeapi.api_pb2 import (
+        BluetoothConnectionsFreeResponse,
+        BluetoothDeviceClearCacheResponse,
+        BluetoothDeviceConnectionResponse,
+        BluetoothDevicePairingResponse,
+        BluetoothDeviceRequest,
+        BluetoothDeviceRequestType,
+        BluetoothDeviceUnpairingResponse,
+        BluetoothGATTErrorResponse,
+        BluetoothGATTGetServicesDoneResponse,
+        BluetoothGATTGetServicesRequest,
+        BluetoothGATTGetServicesResponse,
+        BluetoothGATTNotifyDataResponse,
+        BluetoothGATTNotifyRequest,
+        BluetoothGATTNotifyResponse,
+        BluetoothGATTReadDescriptorRequest,
+        BluetoothGATTReadRequest,
+        BluetoothGATTReadResponse,
+        BluetoothGATTService,
+        BluetoothGATTWriteDescriptorRequest,
+        BluetoothGATTWriteRequest,
+        BluetoothGATTWriteResponse,
+        BluetoothLERawAdvertisementsResponse,
+        BluetoothScannerStateResponse,
+        BluetoothSetConnectionParamsRequest,
+        BluetoothSetConnectionParamsResponse,
+        SubscribeBluetoothConnectionsFreeRequest,
+        SubscribeBluetoothLEAdvertisementsRequest,
+    )
+
+__all__ = [
+    "BluetoothConnectionsFreeResponse",
+    "BluetoothDeviceClearCacheResponse",
+    "BluetoothDeviceConnectionResponse",
+    "BluetoothDevicePairingResponse",
+    "BluetoothDeviceRequest",
+    "BluetoothDeviceRequestType",
+    "BluetoothDeviceUnpairingResponse",
+    "BluetoothGATTErrorResponse",
+    "BluetoothGATTGetServicesDoneResponse",
+    "BluetoothGATTGetServicesRequest",
+    "BluetoothGATTGetServicesResponse",
+    "BluetoothGATTNotifyDataResponse",
+    "BluetoothGATTNotifyRequest",
+    "BluetoothGATTNotifyResponse",
+    "BluetoothGATTReadDescriptorRequest",
+    "BluetoothGATTReadRequest",
+    "BluetoothGATTReadResponse",
+    "BluetoothGATTService",
+    "BluetoothGATTWriteDescriptorRequest",
+    "BluetoothGATTWriteRequest",
+    "BluetoothGATTWriteResponse",
+    "BluetoothLERawAdvertisementsResponse",
+    "BluetoothScannerStateResponse",
+    "BluetoothSetConnectionParamsRequest",
+    "BluetoothSetConnectionParamsResponse",
+    "SubscribeBluetoothConnectionsFreeRequest",
+    "SubscribeBluetoothLEAdvertisementsRequest",
+]

@@ -1,0 +1,284 @@
+"""The requests of one link, as coroutines."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from aioesphomeapi.model import BluetoothProxyFeature
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import NotifyCallback
+from bleak.exc import BleakError
+from bleak.uuids import normalize_uuid_16
+from bluetooth_data_tools import mac_to_int
+
+from proxyconn.radio import (
+    ConnectionParameters,
+    LinkError,
+    PairingError,
+    RadioError,
+    RadioState,
+    RadioUnavailableError,
+)
+
+from ._link import REQUEST_TIMEOUT, Link
+from ._messages import (
+    BluetoothDeviceClearCacheResponse,
+    BluetoothDevicePairingResponse,
+    BluetoothDeviceRequest,
+    BluetoothDeviceRequestType,
+    BluetoothDeviceUnpairingResponse,
+    BluetoothGATTGetServicesDoneResponse,
+    BluetoothGATTGetServicesRequest,
+    BluetoothGATTGetServicesResponse,
+    BluetoothGATTNotifyRequest,
+    BluetoothGATTNotifyResponse,
+    BluetoothGATTReadDescriptorRequest,
+    BluetoothGATTReadRequest,
+    BluetoothGATTReadResponse,
+    BluetoothGATTWriteDescriptorRequest,
+    BluetoothGATTWriteRequest,
+    BluetoothGATTWriteResponse,
+    BluetoothSetConnectionParamsRequest,
+    BluetoothSetConnectionParamsResponse,
+)
+from ._session import ProxySession
+from .codes import GattStatus, PairingStatus, kind_of_status
+
+MAX_VALUE = 512
+"""Bytes of an attribute value (Core Specification vol 3 F 3.2.9); firmware cuts more silently."""
+
+CCCD = normalize_uuid_16(0x2902)
+"""Client Characteristic Configuration descriptor (Core Specification vol 3 G 3.3.3.3)."""
+
+CCCD_NOTIFY = b"\x01\x00"
+CCCD_INDICATE = b"\x02\x00"
+
+_LOGGER = logging.getLogger(__name__)
+
+
+async def get_services(link: Link) -> list[BluetoothGATTGetServicesResponse]:
+    """Ask for the services, which a proxy tells once per link."""
+    return await link.collect(
+        BluetoothGATTGetServicesRequest(address=link.number),
+        BluetoothGATTGetServicesDoneResponse,
+        REQUEST_TIMEOUT,
+    )
+
+
+async def read(link: Link, handle: int) -> bytearray:
+    """Read a characteristic value."""
+    response = await link.request(
+        BluetoothGATTReadRequest(address=link.number, handle=handle),
+        BluetoothGATTReadResponse,
+        handle,
+    )
+    return bytearray(response.data)
+
+
+async def read_descriptor(link: Link, handle: int) -> bytearray:
+    """Read a descriptor."""
+    response = await link.request(
+        BluetoothGATTReadDescriptorRequest(address=link.number, handle=handle),
+        BluetoothGATTReadResponse,
+        handle,
+    )
+    return bytearray(response.data)
+
+
+async def write(link: Link, handle: int, data: bytes, response: bool) -> None:
+    """Write a characteristic value."""
+    _check_length(data)
+    message = BluetoothGATTWriteRequest(
+        address=link.number, handle=handle, data=data, response=response
+    )
+    if not response:
+        link.command(message, handle)
+        return
+    await link.stray_replies_over(handle)
+    await link.request(message, BluetoothGATTWriteResponse, handle)
+
+
+async def write_descriptor(link: Link, handle: int, data: bytes) -> None:
+    """Write a descriptor, with response."""
+    _check_length(data)
+    await link.request(
+        BluetoothGATTWriteDescriptorRequest(address=link.number, handle=handle, data=data),
+        BluetoothGATTWriteResponse,
+        handle,
+    )
+
+
+def _check_length(data: bytes) -> None:
+    if len(data) > MAX_VALUE:
+        raise ValueError(
+            f"an attribute value has at most {MAX_VALUE} bytes, not {len(data)}; split it"
+        )
+
+
+async def start_notify(
+    link: Link, characteristic: BleakGATTCharacteristic, callback: NotifyCallback
+) -> None:
+    """Register with the proxy, then tell the device through the CCCD, which is our job."""
+    handle = characteristic.handle
+    where = f"{link.label}: characteristic {characteristic.uuid} (handle {handle})"
+    if handle in link.subscriptions:
+        raise BleakError(f"{where}: notifications are already on")
+    properties = characteristic.properties
+    if "notify" not in properties and "indicate" not in properties:
+        raise BleakError(f"{where}: it can neither notify nor indicate")
+    cccd = characteristic.get_descriptor(CCCD)
+    if cccd is None:
+        raise BleakError(f"{where}: it has no Client Characteristic Configuration descriptor")
+    # Data may arrive before the acknowledgement.
+    link.subscriptions[handle] = callback
+    try:
+        await _register(link, handle, enable=True)
+        await write_descriptor(
+            link, cccd.handle, CCCD_NOTIFY if "notify" in properties else CCCD_INDICATE
+        )
+    except BaseException:
+        link.subscriptions.pop(handle, None)
+        _unregister_without_waiting(link, handle)
+        raise
+
+
+async def stop_notify(link: Link, characteristic: BleakGATTCharacteristic) -> None:
+    """Tell the device to stop, then the proxy."""
+    handle = characteristic.handle
+    if handle not in link.subscriptions:
+        return
+    cccd = characteristic.get_descriptor(CCCD)
+    try:
+        if cccd:
+            await write_descriptor(link, cccd.handle, b"\x00\x00")
+        await _register(link, handle, enable=False)
+    finally:
+        link.subscriptions.pop(handle, None)
+
+
+async def _register(link: Link, handle: int, *, enable: bool) -> None:
+    await link.request(
+        BluetoothGATTNotifyRequest(address=link.number, handle=handle, enable=enable),
+        BluetoothGATTNotifyResponse,
+        handle,
+    )
+
+
+def _unregister_without_waiting(link: Link, handle: int) -> None:
+    if not link.is_up:
+        return
+    try:
+        link.command(
+            BluetoothGATTNotifyRequest(address=link.number, handle=handle, enable=False), handle
+        )
+    except RadioUnavailableError as exc:
+        _LOGGER.debug("%s: registration ends with the session: %s", link.label, exc)
+
+
+async def pair(session: ProxySession, link: Link) -> None:
+    """Pair over a link that is up."""
+    session.require(BluetoothProxyFeature.PAIRING, "pairing", "2024.3")
+    answer = await link.request(
+        _device_request(link, BluetoothDeviceRequestType.BLUETOOTH_DEVICE_REQUEST_TYPE_PAIR),
+        BluetoothDevicePairingResponse,
+    )
+    if not answer.paired:
+        code = PairingStatus(answer.error)
+        raise PairingError(f"{link.label}: not paired: {code}", code=code, source=session.name)
+
+
+async def unpair(session: ProxySession, link: Link) -> None:
+    """Make the proxy forget the bond."""
+    session.require(BluetoothProxyFeature.PAIRING, "unpairing", "2024.3")
+    answer = await _without_link(
+        session,
+        link,
+        BluetoothDeviceRequestType.BLUETOOTH_DEVICE_REQUEST_TYPE_UNPAIR,
+        BluetoothDeviceUnpairingResponse,
+    )
+    removed = (
+        answer.paired if isinstance(answer, BluetoothDevicePairingResponse) else answer.success
+    )
+    if not removed:
+        code = PairingStatus(answer.error)
+        raise PairingError(
+            f"{link.label}: the bond was not removed: {code}", code=code, source=session.name
+        )
+
+
+async def clear_cache(session: ProxySession, link: Link) -> bool:
+    """Make the proxy forget the services."""
+    if (
+        BluetoothProxyFeature.CACHE_CLEARING not in session.features
+        # Without our subscription this request crashes the firmware of 2026.6.
+        or session.state is not RadioState.READY
+    ):
+        return True
+    answer = await _without_link(
+        session,
+        link,
+        BluetoothDeviceRequestType.BLUETOOTH_DEVICE_REQUEST_TYPE_CLEAR_CACHE,
+        BluetoothDeviceClearCacheResponse,
+    )
+    return bool(answer.success)
+
+
+async def set_connection_params(
+    session: ProxySession,
+    link: Link,
+    min_interval: int,
+    max_interval: int,
+    latency: int,
+    timeout: int,
+) -> None:
+    """Ask for other connection parameters."""
+    parameters = ConnectionParameters(min_interval, max_interval, latency, timeout)
+    session.require(
+        BluetoothProxyFeature.CONNECTION_PARAMS_SETTING, "setting connection parameters", "2026.3"
+    )
+    answer = await link.request(
+        BluetoothSetConnectionParamsRequest(
+            address=link.number,
+            min_interval=parameters.min_interval,
+            max_interval=parameters.max_interval,
+            latency=parameters.latency,
+            timeout=parameters.timeout,
+        ),
+        BluetoothSetConnectionParamsResponse,
+    )
+    if answer.error:
+        code = GattStatus(answer.error)
+        raise LinkError(
+            f"{link.label}: the proxy refused the connection parameters: {code}",
+            kind=kind_of_status(code),
+            code=code,
+            source=session.name,
+        )
+
+
+def loose_link(session: ProxySession, address: str) -> Link:
+    """Return what stands in for a link in requests that need none."""
+    return Link(session, address, mac_to_int(address), _ignore_down)
+
+
+def _ignore_down(error: RadioError) -> None:
+    """A link that was never ready has nobody to tell."""
+
+
+async def _without_link(
+    session: ProxySession, link: Link, request_type: Any, reply: type[Any]
+) -> Any:
+    number = link.number
+    if link.is_up or number in session.dispatcher.links:
+        link = session.dispatcher.links.get(number, link)
+        return await link.request(_device_request(link, request_type), reply, needs_link=False)
+    session.dispatcher.add(link)
+    try:
+        return await link.request(_device_request(link, request_type), reply, needs_link=False)
+    finally:
+        session.dispatcher.remove(link)
+
+
+def _device_request(link: Link, request_type: Any) -> BluetoothDeviceRequest:
+    return BluetoothDeviceRequest(address=link.number, request_type=request_type)

@@ -1,0 +1,97 @@
+"""What keeps a session from coming up, in a sentence that says what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aioesphomeapi.core import (
+    APIConnectionError,
+    BadMACAddressAPIError,
+    BadNameAPIError,
+    EncryptionHelloAPIError,
+    EncryptionPlaintextAPIError,
+    InvalidEncryptionKeyAPIError,
+    RequiresEncryptionAPIError,
+    ResolveAPIError,
+    SocketAPIError,
+    TimeoutAPIError,
+)
+
+from proxyconn.radio import RadioState
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a proxy cannot be used.
+
+    Attributes:
+        state: WRONG_KEY or GONE.
+        text: what is wrong and what to do, without the key.
+        lasting: whether it stays so until somebody changes something.
+    """
+
+    state: RadioState
+    text: str
+    lasting: bool = False
+
+
+_KEY, _GONE = RadioState.WRONG_KEY, RadioState.GONE
+
+_PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
+    (
+        RequiresEncryptionAPIError,
+        Problem(_KEY, "it wants an encryption key and none was given; give its noise_psk", True),
+    ),
+    (
+        EncryptionPlaintextAPIError,
+        Problem(
+            _KEY,
+            "it does not encrypt although a key was given, and is not spoken to in the clear; "
+            "set `api: encryption:` on the proxy or give no key for it",
+            True,
+        ),
+    ),
+    (
+        EncryptionHelloAPIError,
+        Problem(
+            _KEY,
+            "it closed the connection at the encrypted hello; check that it encrypts, "
+            "or give no key for it",
+            True,
+        ),
+    ),
+    (
+        InvalidEncryptionKeyAPIError,
+        Problem(_KEY, "it refused the encryption key; compare it with the proxy's YAML", True),
+    ),
+    (
+        BadNameAPIError,
+        Problem(_GONE, "another device answers at its address; check host and name", True),
+    ),
+    (
+        BadMACAddressAPIError,
+        Problem(_GONE, "another device answers at its address; check the host", True),
+    ),
+    (
+        ResolveAPIError,
+        Problem(_GONE, "its host name cannot be resolved; check it, or give an IP address"),
+    ),
+    (
+        TimeoutAPIError,
+        Problem(_GONE, "it does not answer; check that it is powered and on this network"),
+    ),
+    (
+        SocketAPIError,
+        Problem(_GONE, "no connection to its port; check host and port, and that `api:` is on"),
+    ),
+)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return what is wrong when a session ended, or did not begin, with `error`."""
+    for type_, problem in _PROBLEMS:
+        if isinstance(error, type_):
+            return problem
+    if isinstance(error, APIConnectionError):
+        return Problem(_GONE, f"the session failed: {error}")
+    return Problem(_GONE, f"the session failed: {error!r}")

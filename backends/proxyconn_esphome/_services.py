@@ -1,0 +1,80 @@
+"""From the proxy's service messages to bleak's service collection."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from uuid import UUID
+
+from bleak.assigned_numbers import CHARACTERISTIC_PROPERTIES
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.descriptor import BleakGATTDescriptor
+from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
+from bleak.uuids import normalize_uuid_32
+
+from ._cache import KnownDevice
+from ._messages import BluetoothGATTGetServicesResponse
+
+
+def uuid_text(uuid: Collection[int], short_uuid: int) -> str:
+    """Return a UUID as 128-bit text: a 16- or 32-bit number, or two 64-bit halves, high first."""
+    if short_uuid:
+        return normalize_uuid_32(short_uuid)
+    high, low = uuid
+    return str(UUID(int=(high << 64) | low))
+
+
+def service_collection(
+    messages: Iterable[BluetoothGATTGetServicesResponse], known: KnownDevice
+) -> BleakGATTServiceCollection:
+    """Build the services of a device from the messages that describe them.
+
+    Raises:
+        ValueError: a message carries neither a short nor a whole UUID.
+    """
+    collection = BleakGATTServiceCollection()
+    for service in (service for message in messages for service in message.services):
+        bleak_service = BleakGATTService(
+            None, service.handle, uuid_text(service.uuid, service.short_uuid)
+        )
+        collection.add_service(bleak_service)
+        for characteristic in service.characteristics:
+            bleak_characteristic = BleakGATTCharacteristic(
+                None,
+                characteristic.handle,
+                uuid_text(characteristic.uuid, characteristic.short_uuid),
+                [
+                    name
+                    for bit, name in CHARACTERISTIC_PROPERTIES.items()
+                    if characteristic.properties & bit
+                ],
+                known.max_write_without_response,
+                bleak_service,
+            )
+            collection.add_characteristic(bleak_characteristic)
+            for descriptor in characteristic.descriptors:
+                collection.add_descriptor(
+                    BleakGATTDescriptor(
+                        None,
+                        descriptor.handle,
+                        uuid_text(descriptor.uuid, descriptor.short_uuid),
+                        bleak_characteristic,
+                    )
+                )
+    return collection
+
+
+def only_services(
+    collection: BleakGATTServiceCollection, wanted: Collection[str]
+) -> BleakGATTServiceCollection:
+    """Return the part of a collection whose services have one of the `wanted` UUIDs."""
+    part = BleakGATTServiceCollection()
+    for service in collection:
+        if service.uuid not in wanted:
+            continue
+        copy = BleakGATTService(service.obj, service.handle, service.uuid)
+        part.add_service(copy)
+        for characteristic in service.characteristics:
+            part.add_characteristic(characteristic)
+            for descriptor in characteristic.descriptors:
+                part.descriptors[descriptor.handle] = descriptor
+    return part

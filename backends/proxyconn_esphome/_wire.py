@@ -1,0 +1,36 @@
+"""The way to aioesphomeapi's connection: the one place that goes past its public face.
+
+`APIClient` offers a high-level call for each Bluetooth request, and each of those scans every call
+that is pending for every reply. We want its framing, encryption, login and keepalive, but one
+dispatcher of our own, and for that the connection itself; there is no public way to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from aioesphomeapi.client import APIClient
+from google.protobuf.message import Message
+
+
+class Wire(Protocol):
+    """What we use of `aioesphomeapi.connection.APIConnection`."""
+
+    def send_message(self, msg: Message) -> None:
+        """Write one message. Raises APIConnectionError if the connection is gone."""
+        ...
+
+    def add_message_callback(
+        self, on_message: Callable[[Any], None], msg_types: tuple[type[Any], ...]
+    ) -> Callable[[], None]:
+        """Call `on_message` with each message of the types; returns the unsubscribe."""
+        ...
+
+
+class WireClient(APIClient):
+    """An APIClient that lends its connection."""
+
+    def wire(self) -> Wire:
+        """Return the connection. Raises APIConnectionError if it is not up."""
+        return self._get_connection()

@@ -1,0 +1,92 @@
+"""The client that users hold."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol, runtime_checkable
+
+from bleak import BleakClient
+from bleak.backends.client import BaseBleakClient
+from bleak.backends.device import BLEDevice
+from bleak.backends.service import BleakGATTServiceCollection
+from bleak.exc import BleakError
+
+from proxyconn._params import ConnectionParameters
+from proxyconn.radio import route_of
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class ExtendedBackend(Protocol):
+    """What our backends offer beside bleak's own interface."""
+
+    async def clear_cache(self) -> bool:
+        """Forget the services of the device."""
+        ...
+
+    async def set_connection_params(
+        self, min_interval: int, max_interval: int, latency: int, timeout: int
+    ) -> None:
+        """Ask for other connection parameters."""
+        ...
+
+
+class BleakClientWithServiceCache(BleakClient):
+    """A BleakClient that keeps the services of a device between connections.
+
+    A device found by a fleet or by one of our scanners is reached through its proxy or adapter; any
+    other device through bleak's backend of this platform.
+    """
+
+    def __init__(self, address_or_ble_device: BLEDevice | str, *args: Any, **kwargs: Any) -> None:
+        if route := route_of(address_or_ble_device):
+            kwargs.setdefault("backend", route.client_backend)
+        super().__init__(address_or_ble_device, *args, **kwargs)
+
+    def set_cached_services(self, services: BleakGATTServiceCollection | None) -> None:
+        """Do nothing: the backends keep their own cache. Kept for callers of old."""
+
+    async def clear_cache(self) -> bool:
+        """Forget the services of the device, so that the next connection discovers them anew.
+
+        Returns:
+            Whether there was a cache and it was cleared.
+
+        Raises:
+            BleakError: the radio failed to clear its own cache.
+        """
+        if backend := self._extended_backend():
+            return await backend.clear_cache()
+        _LOGGER.debug("%s: this backend has no service cache to clear", self.address)
+        return False
+
+    async def set_connection_params(
+        self, min_interval: int, max_interval: int, latency: int, timeout: int
+    ) -> None:
+        """Ask the peripheral for other connection parameters.
+
+        Args:
+            min_interval: shortest connection interval, 6 to 3200, in 1.25 ms.
+            max_interval: longest connection interval, `min_interval` to 3200, in 1.25 ms.
+            latency: connection events the peripheral may skip, 0 to 499.
+            timeout: supervision timeout, 10 to 3200, in 10 ms, longer than
+                (1 + latency) * max_interval * 2.
+
+        Raises:
+            ValueError: a parameter is out of its bounds; nothing was sent.
+            BleakError: there is no link, the radio cannot do this, or it refused.
+        """
+        ConnectionParameters(min_interval, max_interval, latency, timeout)
+        backend = self._extended_backend()
+        if backend is None:
+            raise BleakError(
+                f"{self.address}: the {self.backend_id} backend cannot set connection parameters; "
+                "connect through a proxy or a BlueZ adapter"
+            )
+        await backend.set_connection_params(min_interval, max_interval, latency, timeout)
+
+    def _extended_backend(self) -> ExtendedBackend | None:
+        # bleak offers its subclasses no public way to the backend that it made for them.
+        backend: BaseBleakClient = self._backend
+        return backend if isinstance(backend, ExtendedBackend) else None

@@ -1,0 +1,287 @@
+"""establish_connection: attempts, waits and path changes of one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from bleak import BleakClient
+from bleak.backends.device import BLEDevice
+from bleak.backends.service import BleakGATTServiceCollection
+from bleak.exc import BleakError
+
+from proxyconn._advice import advise
+from proxyconn._device import (
+    ble_device_description,
+    device_path,
+    device_rssi,
+    device_source,
+    same_path,
+)
+from proxyconn._errors import BleakNotFoundError, ErrorKind, ProxyconnError
+from proxyconn._failures import Failure, classify
+from proxyconn._models import RSSI_SWITCH_THRESHOLD
+from proxyconn._retry import MAX_CONNECT_ATTEMPTS, RetryBudget
+from proxyconn.radio import route_of
+
+CONNECT_TIMEOUT = 20.0
+"""Seconds for one `client.connect()`, as bleak-retry-connector gives it."""
+
+SAFETY_TIMEOUT = 60.0
+"""Seconds after which an attempt ends even if its backend ignores its own timeout."""
+
+DISCONNECT_TIMEOUT = 5.0
+"""Seconds for a disconnect between two attempts."""
+
+_LOGGER = logging.getLogger(__name__)
+
+ClientT = TypeVar("ClientT", bound=BleakClient)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An attempt that failed and will be followed by another.
+
+    Attributes:
+        attempt: number of the attempt that failed, from 1.
+        error: what it failed with.
+        kind: the error, classified.
+        source: the radio it was made on, if that is known.
+        wait: seconds until the next attempt, at most.
+    """
+
+    attempt: int
+    error: BaseException
+    kind: ErrorKind
+    source: str | None
+    wait: float
+
+
+async def establish_connection(
+    client_class: type[ClientT],
+    device: BLEDevice,
+    name: str,
+    disconnected_callback: Callable[[ClientT], None] | None = None,
+    max_attempts: int = MAX_CONNECT_ATTEMPTS,
+    cached_services: BleakGATTServiceCollection | None = None,
+    ble_device_callback: Callable[[], BLEDevice] | None = None,
+    use_services_cache: bool = True,
+    pair: bool = False,
+    *,
+    deadline: float | None = None,
+    on_retry: Callable[[Retry], None] | None = None,
+    **kwargs: Any,
+) -> ClientT:
+    """Connect to a device, trying again as long as the failures warrant it.
+
+    Args:
+        client_class: class to instantiate; `_is_retry_client=True`, `pair=` and `kwargs` are
+            passed to it.
+        device: the device.
+        name: what to call it in errors and logs.
+        disconnected_callback: called with the client when the link is lost.
+        max_attempts: timeouts and connect errors together that end the attempts.
+        cached_services: deprecated; any value means `use_services_cache=True`.
+        ble_device_callback: returns the device as it is known now; asked before each new try.
+        use_services_cache: whether services known from an earlier connection may be used.
+        pair: whether to pair as part of connecting.
+        deadline: seconds for the whole call: waiting, attempts and backoff; None for no limit.
+        on_retry: called after each failed attempt that another one will follow.
+        **kwargs: passed to `client_class`.
+
+    Returns:
+        The connected client.
+
+    Raises:
+        BleakNotFoundError: the device was not found or never answered.
+        BleakOutOfConnectionSlotsError: no radio that reaches it has a slot.
+        BleakAbortedError: the link was cut or never came up.
+        BleakConnectionError: any other failure of Bluetooth.
+        Exception: whatever the client raised that no other try can help.
+
+        After a cancellation no link, slot or task is left behind.
+    """
+    connection = _Connection(
+        client_class=client_class,
+        device=device,
+        name=name,
+        client_kwargs={
+            "disconnected_callback": disconnected_callback,
+            "pair": pair,
+            "_is_retry_client": True,
+            **kwargs,
+        },
+        budget=RetryBudget(max_attempts),
+        fresh_device=ble_device_callback,
+        use_cache=use_services_cache or bool(cached_services),
+        on_retry=on_retry,
+    )
+    if deadline is None:
+        return await connection.run()
+    loop = asyncio.get_running_loop()
+    connection.deadline = loop.time() + deadline
+    try:
+        async with asyncio.timeout_at(connection.deadline) as scope:
+            return await connection.run()
+    except TimeoutError as exc:
+        if not scope.expired():
+            raise
+        raise connection.deadline_error(deadline) from (connection.last_error or exc)
+
+
+@dataclass
+class _Connection(Generic[ClientT]):
+    client_class: type[ClientT]
+    device: BLEDevice
+    name: str
+    client_kwargs: dict[str, Any]
+    budget: RetryBudget
+    fresh_device: Callable[[], BLEDevice] | None
+    use_cache: bool
+    on_retry: Callable[[Retry], None] | None
+    deadline: float | None = None
+    attempts: int = 0
+    last_error: Exception | None = None
+    last_failure: Failure | None = None
+    last_elapsed: float = 0.0
+
+    async def run(self) -> ClientT:
+        client = self._make_client()
+        while True:
+            failure = await self._attempt(client)
+            if failure is None:
+                return client
+            assert self.last_error is not None
+            if not self.budget.spend(failure):
+                raise self._final_error(failure) from self.last_error
+            if self.on_retry:
+                self.on_retry(
+                    Retry(
+                        self.attempts,
+                        self.last_error,
+                        failure.kind,
+                        failure.source,
+                        failure.rule.wait,
+                    )
+                )
+            if failure.kind is ErrorKind.SERVICES_CHANGED:
+                await self._forget_services(client)
+            await self._wait(failure)
+            if self._refresh_device(failure):
+                client = self._make_client()
+
+    def _make_client(self) -> ClientT:
+        kwargs = dict(self.client_kwargs)
+        if route := route_of(self.device):
+            kwargs.setdefault("backend", route.client_backend)
+        return self.client_class(self.device, **kwargs)
+
+    async def _attempt(self, client: ClientT) -> Failure | None:
+        """Make one attempt; return None once connected, else the failure."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        timeout = CONNECT_TIMEOUT
+        if self.deadline is not None:
+            timeout = min(timeout, max(self.deadline - started, 0))
+        self.attempts += 1
+        _LOGGER.debug(
+            "%s - %s: attempt %d", self.name, ble_device_description(self.device), self.attempts
+        )
+        try:
+            async with asyncio.timeout(SAFETY_TIMEOUT):
+                await client.connect(timeout=timeout, dangerous_use_bleak_cache=self.use_cache)
+        except Exception as exc:
+            failure = classify(exc, (self.name, self.device.name or ""))
+            if failure is None:
+                raise
+            self.last_error = exc
+            self.last_elapsed = loop.time() - started
+            self.last_failure = Failure(
+                failure.kind, failure.code, failure.source or self._present_source()
+            )
+            _LOGGER.debug(
+                "%s - %s: attempt %d failed after %.2f s: %s: %r",
+                self.name,
+                self.device.address,
+                self.attempts,
+                self.last_elapsed,
+                failure.kind,
+                exc,
+            )
+            return self.last_failure
+        return None
+
+    def _present_source(self) -> str | None:
+        return device_source(self.device) or device_path(self.device)
+
+    async def _wait(self, failure: Failure) -> None:
+        rule = failure.rule
+        route = route_of(self.device)
+        if rule.slot_may_end_wait and route:
+            await route.wait_for_slot(rule.wait)
+        # Even a wait of 0 lets disconnected callbacks run before the next attempt.
+        else:
+            await asyncio.sleep(rule.wait)
+
+    async def _forget_services(self, client: ClientT) -> None:
+        clear_cache = getattr(client, "clear_cache", None)
+        try:
+            async with asyncio.timeout(DISCONNECT_TIMEOUT):
+                if inspect.iscoroutinefunction(clear_cache):
+                    await clear_cache()
+                await client.disconnect()
+        except (BleakError, TimeoutError) as exc:
+            _LOGGER.debug("%s: could not tidy up after a change of services: %r", self.name, exc)
+
+    def _refresh_device(self, failure: Failure) -> bool:
+        """Take the device as it is known now; say whether that changes the client."""
+        fresh = self.fresh_device() if self.fresh_device else None
+        if fresh is None or fresh is self.device:
+            return False
+        better = device_rssi(fresh) >= device_rssi(self.device) + RSSI_SWITCH_THRESHOLD
+        if not (same_path(fresh, self.device) or failure.rule.path_failed or better):
+            return False
+        _LOGGER.debug("%s: next try on %s", self.name, ble_device_description(fresh))
+        self.device = fresh
+        return True
+
+    def _final_error(self, failure: Failure) -> ProxyconnError:
+        return failure.rule.raised(
+            f"{self.name} - {self.device.address}: Failed to connect after {self.attempts} "
+            f"attempt(s): {self._reason()}: {self._advice(failure.kind)}",
+            kind=failure.kind,
+            code=failure.code,
+            attempts=self.attempts,
+            source=failure.source,
+        )
+
+    def _reason(self) -> str:
+        return str(self.last_error) or type(self.last_error).__name__
+
+    def _advice(self, kind: ErrorKind) -> str:
+        route = route_of(self.device)
+        return advise(kind, route.allocations() if route else None, self.last_elapsed)
+
+    def deadline_error(self, deadline: float) -> ProxyconnError:
+        """Return the error for a deadline of `deadline` seconds that has passed."""
+        failure = self.last_failure
+        where = f"{self.name} - {self.device.address}: Not connected within {deadline:g} s"
+        if failure is None:
+            return BleakNotFoundError(
+                f"{where}: {self._advice(ErrorKind.TIMEOUT)}",
+                kind=ErrorKind.TIMEOUT,
+                attempts=self.attempts,
+                source=self._present_source(),
+            )
+        return failure.rule.raised(
+            f"{where}, after {self.attempts} attempt(s): {self._reason()}: "
+            f"{self._advice(failure.kind)}",
+            kind=failure.kind,
+            code=failure.code,
+            attempts=self.attempts,
+            source=failure.source,
+        )

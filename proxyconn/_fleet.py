@@ -1,0 +1,274 @@
+"""A fleet: every radio an app uses, behind one object."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from bleak import BleakClient
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+from bleak.exc import BleakError
+from zeroconf.asyncio import AsyncZeroconf
+
+from proxyconn._errors import BleakNotFoundError, ErrorKind, RadioUnavailableError
+from proxyconn._hub import AllocationCallback, DetectionCallback, Hub
+from proxyconn._models import Allocations, RadioState
+from proxyconn._paths import Path
+from proxyconn._routed import RoutedClient
+from proxyconn.radio import Backend, BackendFactory, FleetOptions, Proxy, Radio
+
+BACKEND_GROUP = "proxyconn.backends"
+"""Entry point group in which backends are found."""
+
+ADVERTISEMENTS_KEPT = 1000
+"""Advertisements an iterator holds for a slow reader before it drops the oldest."""
+
+ClientT = TypeVar("ClientT", bound=BleakClient)
+
+
+class Fleet:
+    """Proxies and adapters as one: what any of them hears, connected through the best of them.
+
+    Args:
+        proxies: proxies that are known.
+        discover: whether to look for others by mDNS.
+        noise_psk: the key of discovered proxies: one for all, or name -> key.
+        local_adapters: True for every local adapter, or their names; False for none.
+        zeroconf: an instance to share; the fleet makes and closes its own if there is none.
+
+    Raises:
+        InvalidKeyError: a key is not base64 of 32 bytes.
+
+    Use it as an async context manager. Leaving it closes every session; the proxies then drop
+    whatever links were still held.
+    """
+
+    def __init__(
+        self,
+        proxies: Sequence[Proxy] = (),
+        *,
+        discover: bool = True,
+        noise_psk: str | Mapping[str, str] | None = None,
+        local_adapters: bool | Sequence[str] = False,
+        zeroconf: AsyncZeroconf | None = None,
+    ) -> None:
+        self._options = FleetOptions(
+            proxies=tuple(proxies),
+            discover=discover,
+            noise_psk=noise_psk,
+            local_adapters=local_adapters,
+            zeroconf=zeroconf,
+        )
+        self._hub: Hub | None = None
+        self._backends: list[Backend] = []
+
+    async def __aenter__(self) -> Self:
+        self._hub = Hub()
+        try:
+            for factory in load_backends().values():
+                backend = factory(self._options, self._hub)
+                if backend:
+                    self._backends.append(backend)
+                    await backend.start()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every session; idempotent."""
+        backends, self._backends = self._backends, []
+        await asyncio.gather(*(backend.aclose() for backend in backends))
+
+    @property
+    def _running(self) -> Hub:
+        if self._hub is None:
+            raise BleakError("the fleet is not running; use it in `async with`")
+        return self._hub
+
+    # What there is
+
+    @property
+    def radios(self) -> list[Radio]:
+        """Every radio, in the order they were found."""
+        return list(self._running.radios)
+
+    @property
+    def devices(self) -> list[BLEDevice]:
+        """Every device that was heard, attributed to the best radio for it."""
+        return [sighting.device for sighting in self._running.sightings.values()]
+
+    def paths(self, address: str) -> list[Path]:
+        """Return every path to a device, best first; none if no radio has heard it."""
+        return self._running.paths(address.upper())
+
+    def advertisement(self, address: str) -> AdvertisementData | None:
+        """Return the last advertisement of a device, by whichever radio."""
+        sighting = self._running.sightings.get(address.upper())
+        return sighting.advertisement if sighting else None
+
+    def allocations(self) -> list[Allocations]:
+        """Return the connection slots of every radio that reports them."""
+        reports = [radio.allocations() for radio in self._running.radios]
+        return [report for report in reports if report]
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return the state of the fleet as JSON-able values, without keys."""
+        hub = self._running
+        return {
+            "radios": [radio.diagnostics() for radio in hub.radios],
+            "devices": {
+                address: [
+                    {
+                        "source": path.source,
+                        "rssi": path.rssi,
+                        "age": round(path.age, 3),
+                        "failures": path.failures,
+                        "usable": path.usable,
+                    }
+                    for path in hub.paths(address)
+                ]
+                for address in hub.sightings
+            },
+        }
+
+    # What happens
+
+    def register_detection_callback(self, callback: DetectionCallback) -> Callable[[], None]:
+        """Call `callback(device, advertisement)` for every advertisement; returns unsubscribe."""
+        return _register(self._running.detection_callbacks, callback)
+
+    def register_allocation_callback(self, callback: AllocationCallback) -> Callable[[], None]:
+        """Call `callback(event)` whenever a slot is taken or freed; returns unsubscribe."""
+        return _register(self._running.allocation_callbacks, callback)
+
+    def register_state_callback(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call `callback()` whenever a radio comes, goes or changes; returns unsubscribe."""
+        return _register(self._running.state_callbacks, callback)
+
+    async def advertisements(self) -> AsyncIterator[tuple[BLEDevice, AdvertisementData]]:
+        """Yield every advertisement from now on; a slow reader loses the oldest."""
+        queue: asyncio.Queue[tuple[BLEDevice, AdvertisementData]] = asyncio.Queue()
+
+        def put(device: BLEDevice, advertisement: AdvertisementData) -> None:
+            if queue.qsize() >= ADVERTISEMENTS_KEPT:
+                queue.get_nowait()
+            queue.put_nowait((device, advertisement))
+
+        remove = self.register_detection_callback(put)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            remove()
+
+    async def ready(self, count: int = 1, timeout: float = 10.0) -> list[Radio]:
+        """Wait until `count` radios are ready; return those that are.
+
+        Raises:
+            RadioUnavailableError: fewer were ready within `timeout` seconds; says why.
+        """
+        hub = self._running
+
+        def ready() -> list[Radio]:
+            return [radio for radio in hub.radios if radio.state is RadioState.READY]
+
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until(self.register_state_callback, lambda: len(ready()) >= count)
+        except TimeoutError:
+            raise RadioUnavailableError(
+                f"{len(ready())} of {count} radios ready after {timeout:g} s: "
+                f"{hub.describe_radios()}"
+            ) from None
+        return ready()
+
+    async def find_device(self, address_or_name: str, timeout: float = 10.0) -> BLEDevice:
+        """Return the device with this address or name, waiting for it to be heard.
+
+        Raises:
+            BleakNotFoundError: no radio heard it within `timeout` seconds.
+        """
+        hub = self._running
+
+        def found() -> BLEDevice | None:
+            sighting = hub.sightings.get(address_or_name.upper())
+            if sighting:
+                return sighting.device
+            return next((dev for dev in self.devices if dev.name == address_or_name), None)
+
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until(self.register_detection_callback, lambda: found() is not None)
+        except TimeoutError:
+            raise BleakNotFoundError(
+                f"{address_or_name}: no radio heard it within {timeout:g} s "
+                f"({hub.describe_radios()})",
+                kind=ErrorKind.DEVICE_NOT_FOUND,
+            ) from None
+        device = found()
+        assert device is not None
+        return device
+
+    async def _until(
+        self,
+        register: Callable[[Callable[..., object]], Callable[[], None]],
+        met: Callable[[], bool],
+    ) -> None:
+        if met():
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def check(*args: object) -> None:
+            if not future.done() and met():
+                future.set_result(None)
+
+        remove = register(check)
+        try:
+            await future
+        finally:
+            remove()
+
+    def client_class(self, base: type[ClientT]) -> type[ClientT]:
+        """Return a subclass of `base` whose clients connect through this fleet.
+
+        It takes a device of this fleet, or the address of one that the fleet hears.
+        """
+        hub = self._running
+
+        class FleetRoutedClient(RoutedClient):
+            __init__ = functools.partialmethod(RoutedClient.__init__, hub=hub)
+
+        def initialise(client: ClientT, *args: Any, **kwargs: Any) -> None:
+            kwargs.setdefault("backend", FleetRoutedClient)
+            base.__init__(client, *args, **kwargs)
+
+        return type(f"Fleet{base.__name__}", (base,), {"__init__": initialise})
+
+
+def load_backends() -> dict[str, BackendFactory]:
+    """Return the installed backends by name."""
+    return {point.name: point.load() for point in entry_points(group=BACKEND_GROUP)}
+
+
+def _register(callbacks: list[Any], callback: Any) -> Callable[[], None]:
+    callbacks.append(callback)
+
+    def remove() -> None:
+        if callback in callbacks:
+            callbacks.remove(callback)
+
+    return remove

@@ -1,0 +1,213 @@
+"""The bleak backend that takes, at each connect, the best path of that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bleak.args import SizedBuffer
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient, NotifyCallback
+from bleak.backends.descriptor import BleakGATTDescriptor
+from bleak.backends.device import BLEDevice
+from bleak.exc import BleakError
+
+from proxyconn._client import ExtendedBackend
+from proxyconn._errors import NotConnectedError, UnsupportedError
+from proxyconn._models import NO_RSSI_VALUE, Allocations
+from proxyconn.radio import route_of
+
+if TYPE_CHECKING:
+    from proxyconn._hub import Hub
+
+MIN_MTU = 23
+"""Bytes: the default ATT MTU (Core Specification vol 3 G 5.2.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRoute:
+    """Reaches a device through whichever radio of a fleet is best."""
+
+    hub: Hub
+    address: str
+
+    @property
+    def client_backend(self) -> type[BaseBleakClient]:
+        """RoutedClient."""
+        return RoutedClient
+
+    def rssi(self) -> int:
+        """Signal strength at the best radio in dBm."""
+        sighting = self.hub.sightings.get(self.address)
+        return sighting.rssi() if sighting else NO_RSSI_VALUE
+
+    def allocations(self) -> Allocations | None:
+        """The slots of the radio that the next attempt would take."""
+        paths = self.hub.paths(self.address)
+        named = {radio.name: radio for radio in self.hub.radios}
+        best = named.get(paths[0].source) if paths else None
+        return best.allocations() if best else None
+
+    async def wait_for_slot(self, timeout: float) -> bool:
+        """Wait until some radio that hears the device reports a free slot."""
+        return await self.hub.wait_for_slot(self.address, timeout)
+
+
+class RoutedClient(BaseBleakClient):
+    """A client that is connected through one radio at a time, chosen when it connects."""
+
+    def __init__(
+        self,
+        address_or_ble_device: BLEDevice | str,
+        *,
+        disconnected_callback: Callable[[], None] | None = None,
+        timeout: float = 20.0,
+        services: set[str] | None = None,
+        hub: Hub | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            address_or_ble_device, disconnected_callback=disconnected_callback, timeout=timeout
+        )
+        route = route_of(address_or_ble_device)
+        if hub is None and isinstance(route, DeviceRoute):
+            hub = route.hub
+        if hub is None:
+            raise BleakError(f"{self.address}: not a device of a fleet; find it with the fleet")
+        self.address = self.address.upper()
+        self._hub = hub
+        self._wanted_services = services
+        self._client: BaseBleakClient | None = None
+        self._source: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<RoutedClient {self.address} via {self._source or 'no radio'}>"
+
+    @property
+    def name(self) -> str:
+        """The device's name, or its address with dashes."""
+        sighting = self._hub.sightings.get(self.address)
+        return (sighting and sighting.device.name) or self.address.replace(":", "-")
+
+    @property
+    def source(self) -> str | None:
+        """Name of the radio that holds the link; None without one."""
+        return self._source if self.is_connected else None
+
+    @property
+    def mtu_size(self) -> int:
+        """ATT MTU of the link in bytes."""
+        return self._client.mtu_size if self._client else MIN_MTU
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the link is up."""
+        return self._client is not None and self._client.is_connected
+
+    async def connect(self, pair: bool, **kwargs: Any) -> None:
+        """Connect through the best radio of this moment.
+
+        Raises:
+            BleakNotFoundError: no radio hears the device.
+            BleakError, TimeoutError: what the radio raised; the next connect tries another one.
+        """
+        if self.is_connected:
+            raise BleakError(f"{self.address}: already connected through {self._source}")
+        radio = self._hub.choose(self.address)
+        client = radio.create_client(
+            self._hub.sightings[self.address].device,
+            disconnected_callback=self._on_disconnected,
+            timeout=self._timeout,
+            services=self._wanted_services,
+        )
+        try:
+            await client.connect(pair, **kwargs)
+        except Exception as exc:
+            self._hub.note(self.address, radio, exc)
+            raise
+        self._hub.note(self.address, radio, None)
+        self._client, self._source = client, radio.name
+        self.services = client.services
+
+    def _on_disconnected(self) -> None:
+        self.services = None
+        if self._disconnected_callback:
+            self._disconnected_callback()
+
+    async def disconnect(self) -> None:
+        """Close the link; harmless if there is none."""
+        client, self._client = self._client, None
+        if client:
+            await client.disconnect()
+
+    def _up(self) -> BaseBleakClient:
+        if self._client is None:
+            raise NotConnectedError(f"{self.address}: not connected", source=self._source)
+        return self._client
+
+    async def pair(self, *args: Any, **kwargs: Any) -> None:
+        """Pair over the present link."""
+        await self._up().pair(*args, **kwargs)
+
+    async def unpair(self) -> None:
+        """Remove the bond from the radio that holds the link."""
+        await self._up().unpair()
+
+    async def clear_cache(self) -> bool:
+        """Forget the services, on the radio that holds the link or would be taken."""
+        return await self._extended(self._client or self._idle_client()).clear_cache()
+
+    async def set_connection_params(
+        self, min_interval: int, max_interval: int, latency: int, timeout: int
+    ) -> None:
+        """Ask for other connection parameters; intervals in 1.25 ms, timeout in 10 ms."""
+        await self._extended(self._up()).set_connection_params(
+            min_interval, max_interval, latency, timeout
+        )
+
+    def _idle_client(self) -> BaseBleakClient:
+        radio = self._hub.choose(self.address)
+        return radio.create_client(self._hub.sightings[self.address].device)
+
+    def _extended(self, client: BaseBleakClient) -> ExtendedBackend:
+        if not isinstance(client, ExtendedBackend):
+            raise UnsupportedError(
+                f"{self.address}: {self._source or 'this radio'} cannot do this",
+                source=self._source,
+            )
+        return client
+
+    async def read_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, **kwargs: Any
+    ) -> bytearray:
+        """Read a characteristic."""
+        return await self._up().read_gatt_char(characteristic, **kwargs)
+
+    async def read_gatt_descriptor(
+        self, descriptor: BleakGATTDescriptor, **kwargs: Any
+    ) -> bytearray:
+        """Read a descriptor."""
+        return await self._up().read_gatt_descriptor(descriptor, **kwargs)
+
+    async def write_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
+    ) -> None:
+        """Write a characteristic."""
+        await self._up().write_gatt_char(characteristic, data, response)
+
+    async def write_gatt_descriptor(
+        self, descriptor: BleakGATTDescriptor, data: SizedBuffer
+    ) -> None:
+        """Write a descriptor."""
+        await self._up().write_gatt_descriptor(descriptor, data)
+
+    async def start_notify(
+        self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
+    ) -> None:
+        """Subscribe to notifications or indications."""
+        await self._up().start_notify(characteristic, callback, **kwargs)
+
+    async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
+        """End a subscription."""
+        await self._up().stop_notify(characteristic)

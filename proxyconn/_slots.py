@@ -1,0 +1,109 @@
+"""Waiting for a connection slot of one radio, first come first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from proxyconn._errors import RadioUnavailableError
+from proxyconn._ledger import SlotLedger
+
+
+class SlotQueue:
+    """Callers waiting on a ledger; woken by the radio's reports.
+
+    A waiter that is cancelled or runs out of time leaves nothing behind.
+    """
+
+    def __init__(self, ledger: SlotLedger) -> None:
+        self.ledger = ledger
+        self._waiters: deque[tuple[Callable[[], bool], asyncio.Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait."""
+        return len(self._waiters)
+
+    def notify(self) -> None:
+        """Look at the ledger again: it has changed."""
+        for waiter in list(self._waiters):
+            condition, future = waiter
+            if not future.done() and condition():
+                future.set_result(None)
+                self._waiters.remove(waiter)
+
+    def fail(self, reason: str) -> None:
+        """End every wait at once: the radio has gone.
+
+        Args:
+            reason: what happened, for the RadioUnavailableError that the waiters get.
+        """
+        waiters, self._waiters = self._waiters, deque()
+        for _, future in waiters:
+            if not future.done():
+                future.set_exception(RadioUnavailableError(reason, source=self.ledger.name))
+
+    async def claim(self, address: str, timeout: float) -> bool:
+        """Claim a slot for `address`, waiting for one up to `timeout` seconds.
+
+        Raises:
+            RadioUnavailableError: the radio went away meanwhile.
+        """
+
+        granted = False
+
+        def grant() -> bool:
+            nonlocal granted
+            granted = self.ledger.claim(address)
+            return granted
+
+        if not self._waiters and grant():
+            return True
+        try:
+            await self._wait(grant, timeout)
+        except asyncio.CancelledError:
+            # The claim may have been granted in the same turn of the loop as the cancellation.
+            if granted:
+                self.release(address)
+            raise
+        return granted
+
+    async def next_free(self, timeout: float) -> bool:
+        """Wait for the next report with a slot free, without claiming it; False after `timeout` s.
+
+        A slot that is free already does not count: whoever waits has just been refused one.
+
+        Raises:
+            RadioUnavailableError: the radio went away meanwhile.
+        """
+        return await self._wait(lambda: self.ledger.available > 0, timeout)
+
+    async def until_left(self, address: str, timeout: float) -> bool:
+        """Wait until the radio no longer reports a slot for `address`; False after `timeout` s.
+
+        Raises:
+            RadioUnavailableError: the radio went away meanwhile.
+        """
+        return not self.ledger.holds(address) or await self._wait(
+            lambda: not self.ledger.holds(address), timeout
+        )
+
+    def release(self, address: str) -> None:
+        """Give up the claim of `address`, and let the next waiter have it."""
+        self.ledger.drop_claim(address)
+        self.notify()
+
+    async def _wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = (condition, future)
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return True
