@@ -1,0 +1,74 @@
+"""The layout of the house: small rooms, and no doors where none should be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDERS = ("proxyconn", "backends", "proto", "scripts", "tests")
+GENERATED = "_pb2.py"
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+EXCUSED = {"establish_connection"}
+"""Its signature and docstring are the promise to users: eleven arguments, each explained."""
+Definition = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def modules() -> Iterator[Path]:
+    """Yield every module that is written by hand."""
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if not path.name.endswith(GENERATED):
+                yield path
+
+
+def functions(path: Path) -> Iterator[Definition]:
+    """Yield every function and method of a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, Definition):
+            yield node
+
+
+def test_modules_are_small() -> None:
+    """No module has 400 lines or more."""
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    assert len(sizes) > 10
+    long = {str(path.relative_to(ROOT)): n for path, n in sizes.items() if n >= MODULE_LINES}
+    assert long == {}
+
+
+def test_functions_fit_a_screen() -> None:
+    """No function, its docstring included, has 60 lines or more, but for those excused."""
+    long = {
+        f"{path.relative_to(ROOT)}:{one.lineno} {one.name}": one.end_lineno - one.lineno + 1
+        for path in modules()
+        for one in functions(path)
+        if one.name not in EXCUSED
+        if one.end_lineno is not None and one.end_lineno - one.lineno + 1 >= FUNCTION_LINES
+    }
+    assert long == {}
+
+
+@pytest.mark.parametrize("folder", ["backends", "proto", "tests"])
+def test_folder_is_no_package(folder: str) -> None:
+    """The folders that only hold packages are none themselves."""
+    assert (ROOT / folder).is_dir()
+    assert not (ROOT / folder / "__init__.py").exists()
+
+
+def test_scripts_say_how_to_use_them() -> None:
+    """Every script can be run, and says how in one line."""
+    scripts = [
+        ROOT / ".ci" / "run",
+        *(ROOT / "scripts" / name for name in ("check", "demo", "test")),
+    ]
+    for script in scripts:
+        assert script.stat().st_mode & 0o111, script
+        second = script.read_text(encoding="utf-8").splitlines()[1]
+        assert second.startswith("# Usage: "), script
+        subprocess.run(["bash", "-n", script], check=True, timeout=10)
