@@ -150,6 +150,8 @@ class SimulatedLink:
     def _configure(self, handle: int, spec: CharacteristicSpec, *, enabled: bool) -> None:
         if not enabled:
             self._subscribed.pop(handle, None)
+            self._due = [due for due in self._due if due[1] != handle]
+            heapq.heapify(self._due)
             return
         fresh = handle not in self._subscribed
         self._subscribed[handle] = spec
@@ -170,11 +172,8 @@ class SimulatedLink:
         now = self._loop.time()
         while self._open and self._due and self._due[0][0] <= now:
             due, handle, number = self._due[0]
-            spec = self._subscribed.get(handle)
-            if spec is None or spec.notify_every is None:
-                heapq.heappop(self._due)
-                continue
-            following = max(due + spec.notify_every, now - _MAX_BACKLOG)
+            spec = self._subscribed[handle]
+            following = max(due + (spec.notify_every or _TICK), now - _MAX_BACKLOG)
             heapq.heapreplace(self._due, (following, handle, number + 1))
             self.notify(handle, spec.notify_value(number))
         self._arm()

@@ -152,7 +152,7 @@ class SimulatedAir:
         ]
         return device.link is not None and any(device.link.notify(h, value) for h in handles)
 
-    def connected_through(self, address: str) -> bool:
+    def is_connected(self, address: str) -> bool:
         """Whether a peripheral has a link to any radio."""
         return self._device(address).link is not None
 
