@@ -1,0 +1,100 @@
+"""Errors: classification, words, advice, completeness of the table."""
+
+from __future__ import annotations
+
+import pytest
+from bleak.exc import (
+    BleakCharacteristicNotFoundError,
+    BleakDBusError,
+    BleakError,
+    BleakGATTProtocolError,
+)
+
+from proxyconn import (
+    BLEAK_RETRY_EXCEPTIONS,
+    Allocations,
+    BleakAbortedError,
+    BleakConnectionError,
+    BleakNotFoundError,
+    BleakOutOfConnectionSlotsError,
+    ErrorKind,
+    GATTError,
+    calculate_backoff_time,
+)
+from proxyconn._advice import advise
+from proxyconn._failures import RULES, classify
+
+
+def test_every_kind_has_a_rule_and_a_true_sentence() -> None:
+    """No kind falls through the table, and each has advice that is one or two sentences."""
+    assert set(RULES) == set(ErrorKind)
+    for kind in ErrorKind:
+        assert advise(kind).endswith(".")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BleakNotFoundError,
+        BleakOutOfConnectionSlotsError,
+        BleakAbortedError,
+        BleakConnectionError,
+    ],
+)
+def test_the_four_errors_are_bleak_errors_made_from_a_message(error: type[BleakError]) -> None:
+    """Callers may raise them with just a message, as with bleak-retry-connector."""
+    made = error("words")
+    assert isinstance(made, BleakError)
+    assert str(made) == "words"
+
+
+def test_gatt_error_is_bleaks_own() -> None:
+    """What catches bleak's protocol error by number catches ours."""
+    with pytest.raises(BleakGATTProtocolError) as caught:
+        raise GATTError("kitchen: handle 3: refused", 0x03)
+    assert caught.value.code == 0x03
+    assert str(caught.value) == "kitchen: handle 3: refused"
+
+
+def test_words_do_not_outweigh_types() -> None:
+    """A typed error keeps its kind whatever its text says."""
+    worded = GATTError("no connection slot, ESP_GATT_ERROR, Disconnected", 0x85)
+    failure = classify(worded)
+    assert failure is not None
+    assert failure.kind is ErrorKind.GATT
+    missing = classify(BleakCharacteristicNotFoundError("2a00"))
+    assert missing is not None
+    assert missing.kind is ErrorKind.OTHER
+    busy = classify(TimeoutError("Timeout waiting for a free connection slot"))
+    assert busy is not None
+    assert busy.kind is ErrorKind.TIMEOUT
+
+
+def test_dbus_details_are_read_but_not_for_common_words() -> None:
+    """'not found' in a D-Bus detail is BlueZ's answer, not a missing device."""
+    failure = classify(BleakDBusError("org.bluez.Error.Failed", ["Not connected, not found"]))
+    assert failure is not None
+    assert failure.kind is ErrorKind.DBUS
+
+
+def test_what_is_not_bluetooth_is_not_classified() -> None:
+    """A defect is nobody's retry."""
+    assert classify(ValueError("x")) is None
+    assert classify(OSError("x")) is None
+    assert calculate_backoff_time(ValueError("x")) == 0.1
+    for exception in BLEAK_RETRY_EXCEPTIONS:
+        assert issubclass(exception, Exception)
+
+
+FULL = Allocations("kitchen", 3, 0, ["A", "B", "C"])
+FREE = Allocations("kitchen", 3, 2, ["A"])
+
+
+def test_advice_is_true_of_the_slots() -> None:
+    """Full slots, free slots and a device that never answered are three different sentences."""
+    assert "3 of 3 slots of kitchen are in use by A, B, C" in advise(ErrorKind.OUT_OF_SLOTS, FULL)
+    assert "2 of 3 slots free again" in advise(ErrorKind.OUT_OF_SLOTS, FREE)
+    cancelled = ErrorKind.CONNECT_CANCELLED
+    assert "in use by A, B, C" in advise(cancelled, FULL, 0.1)
+    assert "slots of kitchen were free: the controller rejected it" in advise(cancelled, FREE, 0.1)
+    assert "gave up after 20 s without an answer" in advise(cancelled, FULL, 20.0)
