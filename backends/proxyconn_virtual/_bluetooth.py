@@ -24,9 +24,9 @@ from proxyconn_virtual._slots import (
     SlotReport,
     SlotState,
 )
-from proxyconn_virtual._timings import Timings
 from proxyconn_virtual.faults import RadioEvent
 from proxyconn_virtual.radio import Radio
+from proxyconn_virtual.timings import Timings
 
 
 class Host(Protocol):
@@ -87,6 +87,8 @@ class Bluetooth:
         tasks = [task for run in self._alive for task in run.abandon()]
         self._alive.clear()
         self._runs.clear()
+        for slot in self.rules.slots:
+            slot.free()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._radio.stop()
 

@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual._profiles import FirmwareProfile
-from proxyconn_virtual._timings import Timings
 from proxyconn_virtual.radio import Heard, Radio
+from proxyconn_virtual.timings import Timings
 
 BATCH_SIZE: Final = 16
 """Most advertisements in one message (ESPHome bluetooth_proxy.h)."""

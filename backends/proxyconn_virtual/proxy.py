@@ -22,10 +22,10 @@ from proxyconn_virtual._gatt import Gatt
 from proxyconn_virtual._noise import PSK_SIZE
 from proxyconn_virtual._profiles import FirmwareProfile, profile
 from proxyconn_virtual._slots import MAX_SLOTS
-from proxyconn_virtual._timings import Timings
 from proxyconn_virtual.faults import Injector, RadioEvent
 from proxyconn_virtual.radio import LinkParameters, Radio
 from proxyconn_virtual.server import ApiServer, Session
+from proxyconn_virtual.timings import Timings
 
 MAX_NAME = 31
 """Longest node name, characters (ESPHome core/config.py)."""
@@ -56,6 +56,8 @@ class ProxySpec:
         port: TCP port; 0 for a free one.
         establish_limit: seconds until an attempt to open a link is given up (with 256).
         timings: the other clocks.
+        send_buffer: bytes of each client's send buffer; None for the system's. A small one, like
+            an ESP32's of about 5760, makes a slow client lose messages as it does on the ESP32.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ProxySpec:
     port: int = 0
     establish_limit: float = 20.0
     timings: Timings = field(default_factory=Timings)
+    send_buffer: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,7 @@ class VirtualProxy:
         noise_psk: its key in base64, or None.
         profile: the firmware it behaves like.
         timings: its clocks.
+        send_buffer: bytes of each client's send buffer, or None.
         injectors: consulted for every message and radio event; add and remove at any time.
 
     Raises:
@@ -142,6 +146,7 @@ class VirtualProxy:
         self.noise_psk = spec.noise_psk
         self.profile = profile(spec.profile)
         self.timings = spec.timings
+        self.send_buffer = spec.send_buffer
         self.injectors: list[Injector] = []
         self._radio = radio
         self._observers: list[Observer] = []
@@ -322,6 +327,8 @@ class VirtualProxy:
             self.emit(events.Unsubscribed(self.name, self._subscriber.client_info))
         self._subscriber = None
         self._bluetooth.scanner.listening = False
+        if self._orphan_timer is not None:
+            self._orphan_timer.cancel()
         if self._running:
             loop = asyncio.get_running_loop()
             self._orphan_timer = loop.call_later(self.timings.orphan, self._orphaned)

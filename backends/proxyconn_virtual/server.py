@@ -14,8 +14,8 @@ from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_proto.ids import CLASS_BY_ID, ID_BY_CLASS
 from proxyconn_virtual._frames import Frames, Received
 from proxyconn_virtual._profiles import FirmwareProfile
-from proxyconn_virtual._timings import Timings
 from proxyconn_virtual.faults import Delayed, Injector, pass_on
+from proxyconn_virtual.timings import Timings
 
 MAX_CLIENTS: Final = 5
 """Most API clients of an ESP32 (ESPHome api/__init__.py max_connections)."""
@@ -36,6 +36,7 @@ class SessionHost(Protocol):
     name: str
     profile: FirmwareProfile
     timings: Timings
+    send_buffer: int | None
     injectors: list[Injector]
 
     def frames(self) -> Frames:
@@ -103,6 +104,9 @@ class Session(asyncio.Protocol):
         if full:
             transport.close()
             return
+        sock = transport.get_extra_info("socket")
+        if self._host.send_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._host.send_buffer)
         timings = self._host.timings
         self._later(timings.hello, self._hello_due)
         self._later(timings.ping_after, self._keepalive)

@@ -13,10 +13,10 @@ from aioesphomeapi.connection import APIConnection, ConnectionParams
 from aioesphomeapi.core import MESSAGE_TYPE_TO_PROTO
 from aioesphomeapi.zeroconf import ZeroconfManager
 
-from proxyconn_virtual._timings import Timings
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
+from proxyconn_virtual.timings import Timings
 
 api: Any = api_pb2
 """aioesphomeapi's messages, whose generated module has no types."""

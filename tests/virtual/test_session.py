@@ -15,10 +15,10 @@ from aioesphomeapi.core import (
     RequiresEncryptionAPIError,
 )
 
-from proxyconn_virtual._timings import Timings
 from proxyconn_virtual.events import ClientConnected, ClientGone, ProxyEvent
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 from proxyconn_virtual.simulated import SimulatedAir
+from proxyconn_virtual.timings import Timings
 from tests.virtual.conftest import DEADLINE, Bench, Peer, api, peripheral, until
 
 KEY = new_noise_psk(random.Random(1))
