@@ -12,7 +12,7 @@ from random import Random
 from bumble import controller, core, hci, ll
 from bumble.link import LocalLink
 
-from .peripheral import Peripheral
+from proxyconn_virtual.peripheral import Peripheral
 
 ADVERTISING_TIMER_UNIT = 0.001
 """Seconds per unit in which Bumble's controller counts the advertising interval (not 0.625 ms)."""

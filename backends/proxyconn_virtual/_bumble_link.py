@@ -11,8 +11,15 @@ from uuid import UUID
 from bumble import att, core, gatt_client, hci, smp
 from bumble.device import Connection
 
-from ._tasks import OwnedTasks
-from .radio import AttError, Characteristic, Descriptor, LinkParameters, PairingError, Service
+from proxyconn_virtual._tasks import OwnedTasks
+from proxyconn_virtual.radio import (
+    AttError,
+    Characteristic,
+    Descriptor,
+    LinkParameters,
+    PairingError,
+    Service,
+)
 
 T = TypeVar("T")
 

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bumble import att, gatt, hci, pairing, smp
-from bumble.core import UUID, AdvertisingData
+from bumble.core import UUID
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.host import Host
 from bumble.keys import MemoryKeyStore
 from bumble.transport.common import AsyncPipeSink
 
-from ._bumble_air import Air, PeripheralController, make_address
-from ._tasks import OwnedTasks
-from .peripheral import CharacteristicSpec, Peripheral, Properties, uuid128
-from .radio import AttError, LinkParameters
+from proxyconn_virtual._advertising import advertising_data
+from proxyconn_virtual._bumble_air import Air, PeripheralController, make_address
+from proxyconn_virtual._tasks import OwnedTasks
+from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, uuid128
+from proxyconn_virtual.radio import AttError, LinkParameters
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class BumblePeripheral:
         self._controller: PeripheralController | None = None
         self._device: Device | None = None
         self._connection: Connection | None = None
+        self._behaviours: list[_Behaviour] = []
 
     @property
     def connected(self) -> bool:
@@ -65,6 +67,7 @@ class BumblePeripheral:
         device.pairing_config_factory = just_works
         if not self.spec.pairable:
             device.smp_session_proxy = _RefusingSession
+        self._behaviours = []
         for service in self.spec.services:
             characteristics = [self._characteristic(spec) for spec in service.characteristics]
             device.add_service(gatt.Service(UUID(uuid128(service.uuid)), characteristics))
@@ -92,6 +95,20 @@ class BumblePeripheral:
         """Drop the link from this side with an HCI reason; nothing if there is none."""
         await self._disconnect(self._connection, reason)
 
+    def drop(self, reason: int) -> bool:
+        """Begin to drop the link from this side; False if there is none."""
+        if self._connection is None:
+            return False
+        dropping = self._disconnect(self._connection, reason)
+        self._tasks.start(dropping, f"drop {self.spec.address}")
+        return True
+
+    def notify(self, uuid: str, value: bytes) -> bool:
+        """Send a characteristic's value; False if the central has not subscribed to it."""
+        connection = self._connection
+        found = [one for one in self._behaviours if one.uuid == uuid]
+        return connection is not None and any(one.push(connection, value) for one in found)
+
     async def _disconnect(self, connection: Connection | None, reason: int) -> None:
         if connection is not None:
             async with asyncio.timeout(CLOSE_TIMEOUT):
@@ -99,10 +116,11 @@ class BumblePeripheral:
 
     async def _advertise(self, device: Device) -> None:
         public = self.spec.address_type == 0
+        data, response = advertising_data(self.spec)
         await device.start_advertising(
             own_address_type=hci.OwnAddressType.PUBLIC if public else hci.OwnAddressType.RANDOM,
-            advertising_data=advertising_data(self.spec),
-            scan_response_data=scan_response_data(self.spec),
+            advertising_data=data,
+            scan_response_data=response,
         )
 
     def _on_connection(self, connection: Connection) -> None:
@@ -126,6 +144,7 @@ class BumblePeripheral:
 
     def _characteristic(self, spec: CharacteristicSpec) -> gatt.Characteristic[bytes]:
         behaviour = _Behaviour(spec, self._link_tasks)
+        self._behaviours.append(behaviour)
         permissions = gatt.Characteristic.READABLE | gatt.Characteristic.WRITEABLE
         if spec.encrypted:
             # This one answers 0x05; the permission named after encryption answers 0x0f.
@@ -145,8 +164,10 @@ class _Behaviour:
     """What one characteristic does when it is read, written and subscribed to."""
 
     def __init__(self, spec: CharacteristicSpec, tasks: OwnedTasks) -> None:
+        self.uuid = uuid128(spec.uuid)
         self._spec = spec
         self._tasks = tasks
+        self._subscriber: Connection | None = None
         self._periodic: asyncio.Task[None] | None = None
         self._characteristic: gatt.Characteristic[bytes] | None = None
 
@@ -168,16 +189,24 @@ class _Behaviour:
         with _as_att_errors():
             answer = self._spec.on_write(value) if self._spec.on_write else None
         if answer is not None:
-            self._tasks.start(self._send(connection, answer), f"answer {self._spec.uuid}")
+            self._tasks.start(self._send(connection, answer), f"answer {self.uuid}")
+
+    def push(self, connection: Connection, value: bytes) -> bool:
+        """Begin to send a value; False if this link is not subscribed."""
+        if self._subscriber is not connection:
+            return False
+        self._tasks.start(self._send(connection, value), f"send {self.uuid}")
+        return True
 
     def _on_subscription(self, connection: Connection, notify: bool, indicate: bool) -> None:
+        self._subscriber = connection if notify or indicate else None
         if self._periodic is not None:
             self._periodic.cancel()
             self._periodic = None
         if self._spec.notify_every is not None and (notify or indicate):
             self._periodic = self._tasks.start(
                 self._send_periodically(connection, self._spec.notify_every),
-                f"notify {self._spec.uuid}",
+                f"notify {self.uuid}",
             )
 
     async def _send_periodically(self, connection: Connection, every: float) -> None:
@@ -224,22 +253,3 @@ def just_works(_connection: Connection) -> pairing.PairingConfig:
         pairing.PairingDelegate.NO_OUTPUT_NO_INPUT, encryption_key, encryption_key
     )
     return pairing.PairingConfig(sc=True, mitm=False, bonding=True, delegate=delegate)
-
-
-def advertising_data(spec: Peripheral) -> bytes:
-    """Return flags (general discoverable, no BR/EDR) and the complete local name."""
-    kinds = AdvertisingData.Type
-    return bytes(
-        AdvertisingData(
-            [(kinds.FLAGS, bytes([0x06])), (kinds.COMPLETE_LOCAL_NAME, spec.name.encode())]
-        )
-    )
-
-
-def scan_response_data(spec: Peripheral) -> bytes:
-    """Return the manufacturer data (Core Specification Supplement A 1.4)."""
-    kind = AdvertisingData.Type.MANUFACTURER_SPECIFIC_DATA
-    items = spec.manufacturer_data.items()
-    return bytes(
-        AdvertisingData([(kind, company.to_bytes(2, "little") + data) for company, data in items])
-    )

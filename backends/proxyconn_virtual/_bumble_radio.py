@@ -10,12 +10,12 @@ from bumble import core, hci
 from bumble.device import Advertisement, Connection, Device
 from bumble.keys import MemoryKeyStore
 
-from ._bumble_air import make_address
-from ._bumble_link import BumbleLink
-from ._bumble_peripheral import just_works
-from ._tasks import OwnedTasks
-from .peripheral import Outcome
-from .radio import Heard, OpenError, RadioLink
+from proxyconn_virtual._bumble_air import make_address
+from proxyconn_virtual._bumble_link import BumbleLink
+from proxyconn_virtual._bumble_peripheral import just_works
+from proxyconn_virtual._tasks import OwnedTasks
+from proxyconn_virtual.peripheral import Outcome
+from proxyconn_virtual.radio import Heard, OpenError, RadioLink
 
 CANCEL_TIMEOUT = 5.0
 """Seconds that the controller may take to give up a connection."""

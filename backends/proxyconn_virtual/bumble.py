@@ -15,11 +15,11 @@ try:
 except ImportError as error:
     raise ImportError("the bumble radio needs Bumble: pip install proxyconn[virtual]") from error
 
-from ._bumble_air import Air, ProxyController, make_address
-from ._bumble_peripheral import BumblePeripheral
-from ._bumble_radio import BumbleRadio
-from .peripheral import Outcome, Peripheral
-from .radio import Radio
+from proxyconn_virtual._bumble_air import Air, ProxyController, make_address
+from proxyconn_virtual._bumble_peripheral import REMOTE_USER_TERMINATED, BumblePeripheral
+from proxyconn_virtual._bumble_radio import BumbleRadio
+from proxyconn_virtual.peripheral import Outcome, Peripheral, uuid128
+from proxyconn_virtual.radio import Radio
 
 FIRST_PROXY_ADDRESS = 0xC0_FF_EE_00_00_01
 """Random static address of the first proxy; the next ones follow."""
@@ -34,10 +34,15 @@ class BumbleAir:
     Args:
         peripherals: what advertises in this room.
         seed: of the chance with which advertisements are lost.
+
+    Raises:
+        ValueError: two peripherals have the same address.
     """
 
     def __init__(self, peripherals: Sequence[Peripheral], seed: int = 0) -> None:
         self._air = Air(seed)
+        if len({one.address_int for one in peripherals}) != len(peripherals):
+            raise ValueError("two peripherals have the same address")
         self._peripherals = {
             one.address_int: BumblePeripheral(one, self._air) for one in peripherals
         }
@@ -81,6 +86,18 @@ class BumbleAir:
     def peripheral(self, address: str) -> BumblePeripheral:
         """Return the peripheral with an address (six hex octets). Raises KeyError."""
         return self._peripherals[int(address.replace(":", ""), 16)]
+
+    def drop_link(self, address: str, reason: int = REMOTE_USER_TERMINATED) -> bool:
+        """Begin to drop the link of a peripheral from its side; False if it has none."""
+        return self.peripheral(address).drop(reason)
+
+    def notify(self, address: str, uuid: str | int, value: bytes) -> bool:
+        """Notify a characteristic's value; False if no client has subscribed to it."""
+        return self.peripheral(address).notify(uuid128(uuid), value)
+
+    def is_connected(self, address: str) -> bool:
+        """Whether a peripheral has a link to any radio."""
+        return self.peripheral(address).connected
 
     def _proxy_device(self, name: str, address: Address) -> Device:
         # The controller stays the same when the proxy is power-cycled, the host does not.

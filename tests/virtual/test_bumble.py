@@ -42,7 +42,7 @@ async def room() -> AsyncIterator[Room]:
 async def test_scan_active(room: Room) -> None:
     """An active scan reports the name, then the manufacturer data, at the strength of the path."""
     heard = await first_heard(room.kitchen, active=True)
-    name = bytes([12, 0x09]) + b"Thermometer"
+    name = bytes([12, 0x09]) + b"Thermometer" + bytes([3, 0x02, 0x0F, 0x18])
     manufacturer = bytes([5, 0xFF, 0x59, 0x00, 1, 2])
     assert heard == Heard(0xC40000000001, 1, -48, bytes([2, 0x01, 0x06]) + name + manufacturer)
 
@@ -50,7 +50,9 @@ async def test_scan_active(room: Room) -> None:
 async def test_scan_passive(room: Room) -> None:
     """A passive scan brings no scan response."""
     heard = await first_heard(room.kitchen, active=False)
-    assert heard.data == bytes([2, 0x01, 0x06, 12, 0x09]) + b"Thermometer"
+    assert heard.data == bytes([2, 0x01, 0x06, 12, 0x09]) + b"Thermometer" + bytes(
+        [3, 0x02, 0x0F, 0x18]
+    )
 
 
 async def test_scan_rssi_of_each_proxy(room: Room) -> None:
@@ -232,6 +234,12 @@ async def test_radio_restart(room: Room) -> None:
     await room.kitchen.start()
     assert (await first_heard(room.kitchen, active=True)).rssi == -48
     assert await (await room.link()).exchange_mtu() == 517
+
+
+def test_same_address_twice() -> None:
+    """Two peripherals cannot share an address."""
+    with pytest.raises(ValueError, match="same address"):
+        BumbleAir([thermometer(), thermometer()])
 
 
 def test_import_without_bumble() -> None:

@@ -242,3 +242,28 @@ async def test_disconnected_by_the_peripheral(room: Room) -> None:
     assert not peripheral.connected
     await link.close()
     assert await (await room.link()).exchange_mtu() == 517
+
+
+async def test_drop_link(room: Room) -> None:
+    """The air drops a peripheral's link with the reason asked for, and says if there was none."""
+    lost = watch(await room.link())
+    assert room.air.is_connected(ADDRESS)
+    assert room.air.drop_link(ADDRESS, 0x08)
+    async with asyncio.timeout(5):
+        assert await lost == 0x08
+    assert not room.air.is_connected(ADDRESS)
+    assert not room.air.drop_link(ADDRESS)
+
+
+async def test_notify_from_outside(room: Room) -> None:
+    """The air notifies a value of the user's, once a client has subscribed."""
+    link = await room.link()
+    queue = collect(link)
+    command = await characteristic(link, COMMAND)
+    assert not room.air.notify(ADDRESS, COMMAND, b"early")
+    await link.write(command.descriptors[0].handle, ON, response=True)
+    assert room.air.notify(ADDRESS, COMMAND, b"now")
+    async with asyncio.timeout(5):
+        assert await queue.get() == (command.handle, b"now")
+    await link.close()
+    assert not room.air.notify(ADDRESS, COMMAND, b"late")
