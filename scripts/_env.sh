@@ -71,7 +71,7 @@ use_venv() {
     if [ "$(cat "$VENV/.stamp-python" 2>/dev/null)" != "$chosen" ]; then
         echo "making ${VENV##*/} with $python" >&2
         "$python" -m venv --clear "$VENV" || return
-        "$VENV/bin/python" -m pip install --quiet --upgrade "pip>=25.1" || return
+        "$VENV/bin/python" -m pip install -qq --upgrade "pip>=25.1" || return
         printf '%s\n' "$chosen" >"$VENV/.stamp-python"
     fi
     wanted=$(cksum <"$ROOT/pyproject.toml")
@@ -81,7 +81,7 @@ use_venv() {
     if [ "$1" = dev ]; then
         set -- dev --group "$ROOT/pyproject.toml:dev"
     fi
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check \
         --editable "$ROOT[virtual]" "${@:2}" || return
     printf '%s\n' "$wanted" >"$VENV/.stamp-$1"
 }
