@@ -1,0 +1,81 @@
+"""The command line: `proxyconn`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points, version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from . import act, show
+
+COMMAND_GROUP = "proxyconn.commands"
+"""Entry point group of commands that other packages bring: plain typer command functions."""
+
+
+class CommandGroup(TyperGroup):
+    """Our commands, and those of other packages, which are imported only when asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return [*super().list_commands(ctx), *sorted(entry_points(group=COMMAND_GROUP).names)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command by its name, or None."""
+        if command := super().get_command(ctx, cmd_name):
+            return command
+        for point in entry_points(group=COMMAND_GROUP, name=cmd_name):
+            brought = typer.Typer(add_completion=False)
+            brought.command(cmd_name)(point.load())
+            return typer.main.get_command(brought)
+        return None
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"proxyconn {version('proxyconn')}")
+        raise typer.Exit
+
+
+def _root(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Bluetooth LE through fleets of ESPHome Bluetooth proxies."""
+
+
+def make_app() -> typer.Typer:
+    """Return the command line as a typer application."""
+    app = typer.Typer(
+        cls=CommandGroup,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        # Its tracebacks show local variables, and among them may be keys.
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for command in (
+        show.discover,
+        show.scan,
+        show.slots,
+        act.services,
+        act.read,
+        act.write,
+        act.notify,
+        act.params,
+    ):
+        app.command()(command)
+    return app
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A device's name, or a box, that the terminal cannot show must not end a command.
+            stream.reconfigure(errors="replace")
+    make_app()()

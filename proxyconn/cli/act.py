@@ -1,0 +1,275 @@
+"""Commands that act on one device: services, read, write, notify, params."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.service import BleakGATTServiceCollection
+
+from proxyconn import BleakClientWithServiceCache
+from proxyconn.radio import ConnectionParameters
+
+from .errors import CommandFailedError
+from .options import Address, AsJson, Pair, Seconds, fleet_command
+from .output import print_json, safe, stdout, value_markup
+from .rows import service_rows, value_row
+from .session import Settings, connected
+from .tables import BASE_UUID_SUFFIX, services_tree, short_uuid
+
+_SHORT_UUID = re.compile(r"(?:[0-9a-f]{4}|[0-9a-f]{8})")
+_HANDLE = re.compile(r"0x[0-9a-f]{1,4}|\d{1,3}|\d{5}")
+_SEPARATORS = re.compile(r"[\s:_-]+|^0x")
+
+
+def parse_characteristic(text: str) -> str | int:
+    """Return a characteristic's 128-bit UUID or its handle. Raises typer.BadParameter."""
+    text = text.lower()
+    if _SHORT_UUID.fullmatch(text):
+        return text.zfill(8) + BASE_UUID_SUFFIX
+    if _HANDLE.fullmatch(text):
+        return int(text, 0)
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is neither a UUID (2a19, or all 36 characters) nor a handle (16, or 0x0010)"
+        ) from None
+
+
+def parse_hex(text: str) -> bytes:
+    """Return the bytes of a HEX argument. Raises typer.BadParameter."""
+    try:
+        return bytes.fromhex(_SEPARATORS.sub("", text))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not hexadecimal: two digits for each byte, as in 01ff or 01:ff"
+        ) from None
+
+
+Characteristic = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHAR", help="UUID or handle of the characteristic.", parser=parse_characteristic
+    ),
+]
+
+
+def choose(services: BleakGATTServiceCollection, wanted: str | int) -> BleakGATTCharacteristic:
+    """Return the characteristic with this UUID or handle.
+
+    Raises:
+        CommandFailedError: there is none, or more than one.
+    """
+    there = list(services.characteristics.values())
+    found = [one for one in there if wanted in (one.uuid, one.handle)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        handles = ", ".join(str(one.handle) for one in found)
+        raise CommandFailedError(
+            f"{len(found)} characteristics have the UUID {short_uuid(found[0].uuid)}; "
+            f"choose one by its handle: {handles}"
+        )
+    what = f"handle {wanted}" if isinstance(wanted, int) else f"UUID {short_uuid(wanted)}"
+    uuids = ", ".join(dict.fromkeys(short_uuid(one.uuid) for one in there))
+    raise CommandFailedError(f"the device has no characteristic with {what}; it has {uuids}")
+
+
+@fleet_command
+async def services(
+    settings: Settings, *, address: Address, pair: Pair = False, as_json: AsJson = False
+) -> None:
+    """Show the services and characteristics of a device."""
+    async with connected(settings, address, pair=pair) as client:
+        rows = service_rows(client.services)
+        title = f"{client.name}  {client.address}"
+        device = {"address": client.address, "name": client.name, "mtu": client.mtu_size}
+    if as_json:
+        print_json({**device, "services": rows})
+    else:
+        stdout().print(services_tree(title, rows))
+
+
+@fleet_command
+async def read(
+    settings: Settings,
+    *,
+    address: Address,
+    characteristic: Characteristic,
+    pair: Pair = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a characteristic; prints its bytes, and its text if it is some."""
+    async with connected(settings, address, pair=pair) as client:
+        chosen = choose(client.services, characteristic)
+        value = bytes(await client.read_gatt_char(chosen))
+    if as_json:
+        print_json({"address": client.address, **value_row(chosen, value)})
+    else:
+        stdout().print(value_markup(value), soft_wrap=True)
+
+
+@fleet_command
+async def write(
+    settings: Settings,
+    *,
+    address: Address,
+    characteristic: Characteristic,
+    value: Annotated[
+        bytes, typer.Argument(metavar="HEX", help="Bytes to write.", parser=parse_hex)
+    ],
+    no_response: Annotated[
+        bool, typer.Option("--no-response", help="Write without asking for a response.")
+    ] = False,
+    pair: Pair = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a characteristic."""
+    async with connected(settings, address, pair=pair) as client:
+        chosen = choose(client.services, characteristic)
+        response = _way_to_write(chosen, no_response=no_response)
+        try:
+            await client.write_gatt_char(chosen, value, response=response)
+        except ValueError as exc:
+            raise typer.BadParameter(str(exc)) from None
+    if as_json:
+        row = {"address": client.address, **value_row(chosen, value), "response": response}
+        print_json(row)
+    else:
+        how = "acknowledged" if response else "without response"
+        count = f"{len(value)} byte" + ("" if len(value) == 1 else "s")
+        stdout().print(f"wrote {count} to {short_uuid(chosen.uuid)}, {how}")
+
+
+def _way_to_write(characteristic: BleakGATTCharacteristic, *, no_response: bool) -> bool:
+    """Return whether to ask for a response; a write that nobody takes would look like success.
+
+    Raises:
+        CommandFailedError: the characteristic does not take such a write.
+    """
+    properties = characteristic.properties
+    ways = [
+        response
+        for response, name in ((True, "write"), (False, "write-without-response"))
+        if name in properties and not (response and no_response)
+    ]
+    if ways:
+        return ways[0]
+    how = " without response" if no_response else ""
+    raise CommandFailedError(
+        f"characteristic {short_uuid(characteristic.uuid)} cannot be written{how}; "
+        f"its properties are {', '.join(properties) or 'none'}"
+    )
+
+
+@fleet_command
+async def notify(
+    settings: Settings,
+    *,
+    address: Address,
+    characteristic: Characteristic,
+    duration: Seconds = None,
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="End after so many values.")
+    ] = None,
+    pair: Pair = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the values that a device notifies or indicates, until Ctrl-C."""
+    lost = asyncio.Event()
+    async with connected(settings, address, pair=pair, on_lost=lost.set) as client:
+        chosen = choose(client.services, characteristic)
+        if not {"notify", "indicate"} & set(chosen.properties):
+            raise CommandFailedError(
+                f"characteristic {short_uuid(chosen.uuid)} does not notify; "
+                f"its properties are {', '.join(chosen.properties) or 'none'}"
+            )
+        received = await _print_values(client, chosen, lost, duration, count, as_json=as_json)
+        if lost.is_set():
+            raise CommandFailedError(f"{client.address}: the link was lost after {received} values")
+    if count is not None and received < count:
+        raise CommandFailedError(f"only {received} of {count} values came within {duration:g} s")
+
+
+async def _print_values(
+    client: BleakClientWithServiceCache,
+    characteristic: BleakGATTCharacteristic,
+    lost: asyncio.Event,
+    duration: float | None,
+    count: int | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Print values until there are enough, time is up or the link is lost; return how many."""
+    received = 0
+    enough = asyncio.Event()
+
+    def show(sender: BleakGATTCharacteristic, value: bytearray) -> None:
+        nonlocal received
+        if enough.is_set():
+            return
+        received += 1
+        now = datetime.now(UTC).astimezone()
+        if as_json:
+            row = {"time": now.isoformat(), "address": client.address}
+            print_json({**row, **value_row(sender, bytes(value))})
+        else:
+            clock = f"[dim]{now:%H:%M:%S}.{now.microsecond // 1000:03}[/]"
+            stdout().print(f"{clock}  {value_markup(bytes(value))}", soft_wrap=True)
+        if received == count:
+            enough.set()
+
+    await client.start_notify(characteristic, show)
+    waits = [asyncio.ensure_future(event.wait()) for event in (enough, lost)]
+    try:
+        await asyncio.wait(waits, timeout=duration, return_when=asyncio.FIRST_COMPLETED)
+        enough.set()
+    finally:
+        for wait in waits:
+            wait.cancel()
+    return received
+
+
+@fleet_command
+async def params(
+    settings: Settings,
+    *,
+    address: Address,
+    min_interval: Annotated[
+        int, typer.Argument(metavar="MIN", help="Shortest interval, 6 to 3200, in 1.25 ms.")
+    ],
+    max_interval: Annotated[
+        int, typer.Argument(metavar="MAX", help="Longest interval, MIN to 3200, in 1.25 ms.")
+    ],
+    latency: Annotated[
+        int, typer.Argument(metavar="LATENCY", help="Events the device may skip, 0 to 499.")
+    ],
+    supervision: Annotated[
+        int, typer.Argument(metavar="TIMEOUT", help="Supervision timeout, 10 to 3200, in 10 ms.")
+    ],
+    pair: Pair = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a device for other connection parameters."""
+    values = (min_interval, max_interval, latency, supervision)
+    try:
+        ConnectionParameters(*values)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    async with connected(settings, address, pair=pair) as client:
+        await client.set_connection_params(*values)
+        name = client.name
+    names = ("min_interval", "max_interval", "latency", "timeout")
+    if as_json:
+        print_json({"address": client.address, **dict(zip(names, values, strict=True))})
+    else:
+        stdout().print(
+            f"{safe(name)} was asked for {min_interval * 1.25:g} to "
+            f"{max_interval * 1.25:g} ms, latency {latency}, timeout {supervision / 100:g} s"
+        )

@@ -1,0 +1,167 @@
+"""Commands that show: discover, scan, slots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+from rich.console import RenderableType
+from rich.live import Live
+
+from proxyconn import AllocationChangeEvent, Fleet, RadioState
+from proxyconn.radio import Radio
+
+from .errors import CommandFailedError
+from .options import AsJson, Seconds, fleet_command
+from .output import print_json, stderr, stdout
+from .rows import Row, device_row, proxy_row
+from .session import Settings, all_settled, any_ready, open_fleet
+from .tables import devices_table, proxies_table, slots_table
+
+SCAN_TIME = 5.0
+"""Seconds that `scan` listens when nobody is there to end it."""
+
+REFRESH = 0.5
+"""Seconds between two pictures of a live view."""
+
+
+@fleet_command
+async def discover(settings: Settings, *, as_json: AsJson = False) -> None:
+    """List the proxies there are, and how they are doing.
+
+    Exit code 1 if none is ready, or if one that was named is not.
+    """
+    async with open_fleet(settings) as fleet:
+        await all_settled(fleet, settings)
+        rows = [proxy_row(radio) for radio in _by_name(fleet)]
+        named = _named(fleet, settings)
+        failed = [radio.name for radio in named if radio.state is not RadioState.READY]
+    if as_json:
+        print_json({"proxies": rows})
+    elif rows:
+        stdout().print(proxies_table(rows))
+    if not rows:
+        raise CommandFailedError("no proxy was found; name one with --proxy HOST")
+    if failed:
+        raise CommandFailedError(f"not ready: {', '.join(failed)}")
+    if all(row["problem"] for row in rows):
+        raise CommandFailedError("no proxy is ready")
+
+
+def _by_name(fleet: Fleet) -> list[Radio]:
+    return sorted(fleet.radios, key=lambda radio: radio.name)
+
+
+def _named(fleet: Fleet, settings: Settings) -> list[Radio]:
+    wanted = {(proxy.host, proxy.port) for proxy in settings.proxies}
+    details = [(radio, radio.diagnostics()) for radio in fleet.radios]
+    return [radio for radio, row in details if (row.get("host"), row.get("port")) in wanted]
+
+
+@fleet_command
+async def scan(settings: Settings, *, duration: Seconds = None, as_json: AsJson = False) -> None:
+    """Show the devices that the proxies hear, the loudest first.
+
+    Listens until Ctrl-C on a terminal, else for 5 seconds. With --json, one line for every
+    advertisement.
+    """
+    if duration is None and not (stdout().is_terminal and not as_json):
+        duration = SCAN_TIME
+    async with open_fleet(settings) as fleet:
+        with stderr().status("Looking for proxies"):
+            await any_ready(fleet, settings)
+        if as_json:
+            await _scan_lines(fleet, duration)
+        else:
+            await _live(lambda: _scan_picture(fleet), duration)
+        if not fleet.devices:
+            stderr().print("no device was heard")
+
+
+async def _scan_lines(fleet: Fleet, duration: float | None) -> None:
+    def heard(device: BLEDevice, advertisement: AdvertisementData) -> None:
+        print_json(device_row(fleet, device))
+
+    remove = fleet.register_detection_callback(heard)
+    try:
+        await _wait(duration)
+    finally:
+        remove()
+
+
+def _scan_picture(fleet: Fleet) -> RenderableType:
+    rows = [device_row(fleet, device) for device in fleet.devices]
+    sources = [radio.name for radio in _by_name(fleet) if radio.state is RadioState.READY]
+    return devices_table(rows, sources)
+
+
+@fleet_command
+async def slots(
+    settings: Settings,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the connection slots of the proxies, and who holds them."""
+    async with open_fleet(settings) as fleet:
+        await all_settled(fleet, settings)
+        await any_ready(fleet, settings)
+        if as_json:
+            await _slot_lines(fleet, watch=watch)
+        elif watch:
+            await _live(lambda: _slots_picture(fleet), None)
+        else:
+            stdout().print(_slots_picture(fleet))
+
+
+async def _slot_lines(fleet: Fleet, *, watch: bool) -> None:
+    def show(event: AllocationChangeEvent | None = None) -> None:
+        rows = [{"name": row["name"], "slots": row["slots"]} for row in _slot_rows(fleet)]
+        print_json({"proxies": rows})
+
+    show()
+    if not watch:
+        return
+    remove = fleet.register_allocation_callback(show)
+    try:
+        await _wait(None)
+    finally:
+        remove()
+
+
+def _slot_rows(fleet: Fleet) -> list[Row]:
+    return [proxy_row(radio) for radio in _by_name(fleet)]
+
+
+def _slots_picture(fleet: Fleet) -> RenderableType:
+    names = {device.address: device.name for device in fleet.devices}
+    return slots_table(_slot_rows(fleet), names.get, stdout())
+
+
+async def _live(picture: Callable[[], RenderableType], duration: float | None) -> None:
+    """Show a picture that is drawn again and again; off a terminal once, at the end."""
+    console = stdout()
+    if not console.is_terminal:
+        await _wait(duration)
+        console.print(picture())
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        try:
+            async with asyncio.timeout(duration):
+                while True:
+                    live.update(picture(), refresh=True)
+                    await asyncio.sleep(REFRESH)
+        except TimeoutError:
+            live.update(picture(), refresh=True)
+
+
+async def _wait(duration: float | None) -> None:
+    """Wait `duration` seconds, or until cancelled."""
+    if duration is None:
+        await asyncio.get_running_loop().create_future()
+    else:
+        await asyncio.sleep(duration)
