@@ -1,0 +1,244 @@
+"""`proxyconn virtual`: a virtual fleet that runs until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from proxyconn.cli.errors import run
+from proxyconn.cli.output import safe, stdout
+from proxyconn_virtual import events
+from proxyconn_virtual._profiles import PROFILES
+from proxyconn_virtual._slots import MAX_SLOTS
+from proxyconn_virtual.catalogue import household
+from proxyconn_virtual.fleet import RadioKind, VirtualFleet, run_fleet
+from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
+from proxyconn_virtual.proxy import ProxySpec, new_noise_psk
+
+ROOMS = ("kitchen", "bedroom", "garage", "cellar", "attic", "office", "hall", "garden")
+"""Names of the first proxies; those after them are numbered."""
+
+_BATTERY = 0x180F
+_LEVEL = 0x2A19
+_FIRST_ADDRESS = 0xC40000010000
+
+
+def proxy_names(count: int) -> list[str]:
+    """Return as many different names of proxies."""
+    return [*ROOMS, *(f"proxy-{number}" for number in range(len(ROOMS) + 1, count + 1))][:count]
+
+
+def crowd(proxies: Sequence[str], count: int, seed: int) -> list[Peripheral]:
+    """Return `count` peripherals with a battery each, anywhere among the proxies."""
+    rng = random.Random(seed)
+    made = []
+    for number in range(1, count + 1):
+        level = CharacteristicSpec(
+            _LEVEL, Properties.READ | Properties.NOTIFY, bytes((rng.randrange(101),))
+        )
+        octets = (_FIRST_ADDRESS + number).to_bytes(6, "big")
+        made.append(
+            Peripheral(
+                address=octets.hex(":").upper(),
+                name=f"Device {number}",
+                services=(ServiceSpec(_BATTERY, (level,)),),
+                rssi={proxy: rng.randrange(-90, -50) for proxy in proxies},
+                interval=rng.uniform(0.2, 1.0),
+            )
+        )
+    return made
+
+
+def virtual(
+    *,
+    proxies: Annotated[
+        int, typer.Option(metavar="N", min=1, max=64, help="How many virtual proxies.")
+    ] = 3,
+    slots: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MAX_SLOTS, help="Connection slots of each.")
+    ] = 3,
+    profile: Annotated[
+        str, typer.Option(help=f"Firmware to behave like: {', '.join(PROFILES)}.")
+    ] = "2026.6.5",
+    radio: Annotated[
+        RadioKind, typer.Option(help="Scripted radio, or real ATT between virtual controllers.")
+    ] = "simulated",
+    devices: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="So many devices instead of the household's ten."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random but the key.")] = 0,
+    plaintext: Annotated[bool, typer.Option("--plaintext", help="Do not encrypt.")] = False,
+    write_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a configuration for --config; a new file."),
+    ] = None,
+    interface: Annotated[
+        str, typer.Option(metavar="IP", help="Address to listen and to announce on.")
+    ] = "127.0.0.1",
+) -> None:
+    """Run virtual proxies among virtual devices until Ctrl-C.
+
+    Each speaks ESPHome's native API as firmware does, and is announced by mDNS. The key is a new
+    one each time; it stands only in the configuration file (--write-config; without it, in a
+    temporary one that goes with the fleet).
+    """
+    if profile not in PROFILES:
+        raise typer.BadParameter(f"no profile {profile!r}; known: {', '.join(PROFILES)}")
+    names = proxy_names(proxies)
+    key = None if plaintext else new_noise_psk()
+    specs = [ProxySpec(name=n, noise_psk=key, slots=slots, profile=profile) for n in names]
+    around = household(names, seed) if devices is None else crowd(names, devices, seed)
+    with ExitStack() as stack:
+        write, file = stack.enter_context(_config_file(write_config))
+
+        def ready(fleet: VirtualFleet) -> None:
+            write(_config_text(fleet))
+            for proxy in fleet.proxies.values():
+                proxy.add_observer(_print_event(fleet))
+            stdout().print(_fleet_table(fleet))
+            stdout().print(
+                f"{len(fleet.peripherals)} devices around, {radio} radio. In another terminal:\n"
+                f"  proxyconn scan --config {safe(str(file))}\n"
+                "Ctrl-C ends the fleet.\n",
+                soft_wrap=True,
+            )
+
+        run(
+            run_fleet(
+                specs,
+                around,
+                on_ready=ready,
+                radio=radio,
+                seed=seed,
+                interface=interface,
+                host=interface,
+            )
+        )
+
+
+@contextmanager
+def _config_file(wanted: Path | None) -> Iterator[tuple[Callable[[str], None], Path]]:
+    """Make a new file for its owner only; one that was not written, or not asked for, goes again.
+
+    Raises:
+        typer.BadParameter: it is there already, or cannot be made.
+    """
+    if wanted is None:
+        with tempfile.TemporaryDirectory(prefix="proxyconn-") as folder:
+            file = Path(folder) / "virtual.toml"
+            yield _writer(file), file
+        return
+    write = _writer(wanted)
+    try:
+        yield write, wanted
+    finally:
+        if not wanted.stat().st_size:
+            wanted.unlink()
+
+
+def _writer(file: Path) -> Callable[[str], None]:
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        raise typer.BadParameter(
+            f"{file} is there already and is not overwritten; name a new file"
+        ) from None
+    except OSError as exc:
+        raise typer.BadParameter(f"{file} cannot be made: {exc.strerror}") from None
+
+    def write(text: str) -> None:
+        file.write_text(text, encoding="utf-8")
+
+    return write
+
+
+def _config_text(fleet: VirtualFleet) -> str:
+    lines = ["# Proxies of `proxyconn virtual`; of no use once it has ended.", "discover = false"]
+    for proxy in fleet.proxies.values():
+        lines += ["", "[[proxy]]", f"name = {json.dumps(proxy.name)}"]
+        lines += [f"host = {json.dumps(proxy.host)}", f"port = {proxy.port}"]
+        if proxy.noise_psk:
+            lines.append(f"key = {json.dumps(proxy.noise_psk)}")
+    return "\n".join(lines) + "\n"
+
+
+def _fleet_table(fleet: VirtualFleet) -> Table:
+    table = Table("Proxy", "Address", "Encrypted", "Firmware", "Slots", box=box.SIMPLE_HEAD)
+    for proxy in fleet.proxies.values():
+        table.add_row(
+            proxy.name,
+            f"{proxy.host}:{proxy.port}",
+            "yes" if proxy.noise_psk else "no",
+            proxy.profile.version,
+            str(proxy.spec.slots),
+        )
+    return table
+
+
+def _print_event(fleet: VirtualFleet) -> Callable[[events.ProxyEvent], None]:
+    names = {peripheral.address: peripheral.name for peripheral in fleet.peripherals}
+    width = max(map(len, fleet.proxies))
+
+    def show(event: events.ProxyEvent) -> None:
+        now = datetime.now().astimezone()
+        device = f"{event.address}  " if isinstance(event, events.DeviceEvent) else ""
+        name = names.get(device.strip(), "")
+        stdout().print(
+            f"[dim]{now:%H:%M:%S}.{now.microsecond // 1000:03}[/]  [cyan]{event.proxy:<{width}}[/]"
+            f"  {device}{safe(event_text(event))}" + (f"  [dim]{safe(name)}[/]" if name else ""),
+            soft_wrap=True,
+        )
+
+    return show
+
+
+def event_text(event: events.ProxyEvent) -> str:
+    """Return what happened, in words."""
+    match event:
+        case events.ClientConnected() | events.ClientGone():
+            verb = "connected" if isinstance(event, events.ClientConnected) else "gone"
+            return f"client {event.client_info} {verb}"
+        case events.Subscribed():
+            return f"client {event.client_info} subscribed"
+        case events.Unsubscribed():
+            return f"client {event.client_info} no longer subscribed"
+        case events.Connecting():
+            return "connecting"
+        case events.Connected():
+            return f"connected, slot {event.slot + 1}"
+        case events.Refused():
+            return "refused: no free slot"
+        case events.Paired():
+            return "paired"
+        case _:
+            return _number_text(event)
+
+
+def _number_text(event: events.ProxyEvent) -> str:
+    match event:
+        case events.OpenFailed():
+            return f"not connected, reason {event.reason:#x}"
+        case events.Disconnected():
+            return "disconnected" + (f", reason {event.reason:#x}" if event.reason else "")
+        case events.PairingFailed():
+            return f"pairing failed, code {event.code}"
+        case events.ParametersSet():
+            asked = event.parameters
+            return (
+                f"parameters {asked.min_interval}..{asked.max_interval} x 1.25 ms, "
+                f"latency {asked.latency}, timeout {asked.timeout} x 10 ms"
+            )
+        case _:
+            return type(event).__name__
