@@ -48,6 +48,10 @@ class Sender(Protocol):
         """Write one message. Raises RadioUnavailableError."""
         ...
 
+    def count_outstanding(self, change: int) -> None:
+        """Take note that a reply is waited for (1), or no more (-1)."""
+        ...
+
 
 class Link:
     """A link, from its connect request to its end; not used twice."""
@@ -129,6 +133,7 @@ class Link:
         except BaseException:
             self._turn.release()
             raise
+        self._sender.count_outstanding(1)
         future: Future = self._loop.create_future()
         self._expected, self._handle, self._reply = reply, handle, future
         self._timer = self._loop.call_later(timeout, self._expire, type(message).__name__, timeout)
@@ -169,6 +174,7 @@ class Link:
         if timer:
             timer.cancel()
         self._turn.release()
+        self._sender.count_outstanding(-1)
         return None if future.done() else future
 
     def _expire(self, name: str, timeout: float) -> None:

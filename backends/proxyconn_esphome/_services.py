@@ -9,16 +9,18 @@ from bleak.assigned_numbers import CHARACTERISTIC_PROPERTIES
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
-from bleak.uuids import normalize_uuid_32
 
 from ._cache import KnownDevice
 from ._messages import BluetoothGATTGetServicesResponse
+
+BASE_UUID_TAIL = "-0000-1000-8000-00805f9b34fb"
+"""The Bluetooth Base UUID without its first 32 bits (Core Specification vol 3 B 2.5.1)."""
 
 
 def uuid_text(uuid: Collection[int], short_uuid: int) -> str:
     """Return a UUID as 128-bit text: a 16- or 32-bit number, or two 64-bit halves, high first."""
     if short_uuid:
-        return normalize_uuid_32(short_uuid)
+        return f"{short_uuid:08x}{BASE_UUID_TAIL}"
     high, low = uuid
     return str(UUID(int=(high << 64) | low))
 

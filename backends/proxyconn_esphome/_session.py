@@ -34,9 +34,10 @@ from ._messages import (
     BluetoothScannerStateResponse,
     SubscribeBluetoothConnectionsFreeRequest,
 )
+from ._outbox import Outbox
 from ._problems import Problem, problem_of
 from ._subscription import Subscription
-from ._wire import Wire, WireClient
+from ._wire import WireClient
 
 CLIENT_INFO = "proxyconn"
 """What the proxy's log calls us."""
@@ -88,7 +89,7 @@ class ProxySession:
         self.turn = asyncio.Lock()
         self.abandoned: set[str] = set()
         self._listeners: list[SessionListener] = []
-        self._wire: Wire | None = None
+        self._outbox: Outbox | None = None
         self._subscription = Subscription(self)
         self._client = WireClient(
             proxy.host,
@@ -175,14 +176,19 @@ class ProxySession:
 
     def send(self, message: Message) -> None:
         """Write one message. Raises RadioUnavailableError if there is no session."""
-        if self._wire is None:
+        if self._outbox is None:
             raise RadioUnavailableError(self._unavailable(), source=self.name)
         try:
-            self._wire.send_message(message)
+            self._outbox.send(message)
         except APIConnectionError as exc:
             raise RadioUnavailableError(
                 f"{self.name}: the session broke: {exc}", source=self.name
             ) from exc
+
+    def count_outstanding(self, change: int) -> None:
+        """Take note that a reply is waited for (1), or no more (-1)."""
+        if self._outbox:
+            self._outbox.outstanding += change
 
     def send_disconnect(self, number: int) -> None:
         """Ask the proxy to drop whatever it holds for an address."""
@@ -251,7 +257,7 @@ class ProxySession:
         wire.add_message_callback(self._on_slots, (BluetoothConnectionsFreeResponse,))
         wire.add_message_callback(self._on_heard, (BluetoothLERawAdvertisementsResponse,))
         wire.add_message_callback(self._on_scanner_state, (BluetoothScannerStateResponse,))
-        self._wire = wire
+        self._outbox = Outbox(wire)
         if self.connectable:
             self.request_slots()
         self._subscription.start()
@@ -270,7 +276,7 @@ class ProxySession:
         self.set_state(problem.state, problem)
 
     def _end(self, why: str) -> None:
-        self._wire = None
+        self._outbox = None
         self._subscription.stop()
         self.abandoned.clear()
         text = f"the proxy's session has ended: {why}"

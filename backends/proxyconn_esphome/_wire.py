@@ -21,6 +21,10 @@ class Wire(Protocol):
         """Write one message. Raises APIConnectionError if the connection is gone."""
         ...
 
+    def send_messages(self, msgs: tuple[Message, ...]) -> None:
+        """Write several messages at once. Raises APIConnectionError if the connection is gone."""
+        ...
+
     def add_message_callback(
         self, on_message: Callable[[Any], None], msg_types: tuple[type[Any], ...]
     ) -> Callable[[], None]:
