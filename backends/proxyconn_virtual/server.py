@@ -279,7 +279,7 @@ class Session(asyncio.Protocol):
         if self._greeted and not self._pinged:
             self._pinged = True
             self.send(pb.PingRequest())
-        self._later(timings.drop_after - idle, self._keepalive)
+        self._later(min(timings.ping_after, timings.drop_after - idle), self._keepalive)
 
     def _delay(self, item: Delayed, then: Callable[[Message], None]) -> None:
         self._later(item.seconds, lambda: then(item.message))

@@ -202,6 +202,47 @@ async def bench() -> AsyncIterator[Bench]:
         yield Bench(stack)
 
 
+LONG_UUID = "12345678-9abc-def0-1122-334455667788"
+EVERYTHING = (
+    Properties.READ
+    | Properties.WRITE
+    | Properties.WRITE_WITHOUT_RESPONSE
+    | Properties.NOTIFY
+    | Properties.INDICATE
+)
+OPEN, OPEN_CCCD, SECRET, WRITE_ONLY, READ_ONLY = 12, 13, 15, 17, 19
+"""Handles; 1..9 are Generic Access and Generic Attribute."""
+
+
+def device(number: int = 1, **changes: object) -> Peripheral:
+    """Return a peripheral with a value of every manner."""
+    service = ServiceSpec(
+        LONG_UUID,
+        (
+            CharacteristicSpec(0x2A19, EVERYTHING, b"\x58", on_write=lambda value: value),
+            CharacteristicSpec(
+                LONG_UUID, Properties.READ | Properties.WRITE, b"\1", encrypted=True
+            ),
+            CharacteristicSpec(0x2A06, Properties.WRITE),
+            CharacteristicSpec(0x2A00, Properties.READ, bytes(600)),
+        ),
+    )
+    return peripheral(number, services=(service,), **changes)
+
+
+async def linked(bench: Bench, *, kind: int = WITHOUT_CACHE, **spec: object) -> Peer:
+    """Return a peer that has a link to the device."""
+    _, peer = await bench.pair(device(), **spec)
+    peer.ask(kind)
+    await peer.steps(3)
+    return peer
+
+
+def read(handle: int, device: int = FIRST) -> object:
+    """Return a read request."""
+    return api.BluetoothGATTReadRequest(address=device, handle=handle)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Wait, within the deadline, for something that tells nobody when it happens."""
     async with asyncio.timeout(DEADLINE):

@@ -9,64 +9,30 @@ import pytest
 from aioesphomeapi.client import APIClient
 
 from proxyconn_virtual._profiles import profile
-from proxyconn_virtual.events import Paired, PairingFailed, ParametersSet, ProxyEvent
 from proxyconn_virtual.fleet import VirtualFleet
-from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
+from proxyconn_virtual.peripheral import CharacteristicSpec, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec
-from proxyconn_virtual.radio import LinkParameters
 from proxyconn_virtual.simulated import SimulatedAir
 from tests.virtual.conftest import (
+    EVERYTHING,
     FIRST,
+    LONG_UUID,
+    OPEN,
+    OPEN_CCCD,
     QUICK,
+    READ_ONLY,
+    SECRET,
     WITH_CACHE,
     WITHOUT_CACHE,
+    WRITE_ONLY,
     Bench,
-    Peer,
     address,
     api,
+    device,
+    linked,
     peripheral,
+    read,
 )
-
-PAIR, UNPAIR, CLEAR_CACHE = 2, 3, 6
-LONG_UUID = "12345678-9abc-def0-1122-334455667788"
-EVERYTHING = (
-    Properties.READ
-    | Properties.WRITE
-    | Properties.WRITE_WITHOUT_RESPONSE
-    | Properties.NOTIFY
-    | Properties.INDICATE
-)
-OPEN, OPEN_CCCD, SECRET, WRITE_ONLY, READ_ONLY = 12, 13, 15, 17, 19
-"""Handles: 1..6 Generic Access and Generic Attribute with its CCCD, 9 below."""
-
-
-def device(number: int = 1, **changes: object) -> Peripheral:
-    """Return a peripheral with a value of every manner."""
-    service = ServiceSpec(
-        LONG_UUID,
-        (
-            CharacteristicSpec(0x2A19, EVERYTHING, b"\x58", on_write=lambda value: value),
-            CharacteristicSpec(
-                LONG_UUID, Properties.READ | Properties.WRITE, b"\1", encrypted=True
-            ),
-            CharacteristicSpec(0x2A06, Properties.WRITE),
-            CharacteristicSpec(0x2A00, Properties.READ, bytes(600)),
-        ),
-    )
-    return peripheral(number, services=(service,), **changes)
-
-
-async def linked(bench: Bench, *, kind: int = WITHOUT_CACHE, **spec: object) -> Peer:
-    """Return a peer that has a link to the device."""
-    _, peer = await bench.pair(device(), **spec)
-    peer.ask(kind)
-    await peer.steps(3)
-    return peer
-
-
-def read(handle: int, device: int = FIRST) -> object:
-    """Return a read request."""
-    return api.BluetoothGATTReadRequest(address=device, handle=handle)
 
 
 def write(handle: int, data: bytes, *, response: bool = True) -> object:
@@ -290,120 +256,6 @@ async def test_registrations_end_with_the_link(bench: Bench) -> None:
     assert isinstance(fleet.air, SimulatedAir)
     assert fleet.air.notify(address(1), 0x2A19, b"x")
     assert await peer.quiet() == []
-
-
-async def test_pair_opens_encrypted_values(bench: Bench) -> None:
-    """Pairing is answered when it is done, at once when the link is paired already."""
-    proxy, peer = await bench.pair(device())
-    seen: list[ProxyEvent] = []
-    proxy.add_observer(seen.append)
-    peer.ask(WITHOUT_CACHE)
-    await peer.steps(3)
-    peer.ask(PAIR)
-    peer.send(read(SECRET))
-    peer.ask(PAIR)
-    assert await peer.steps(3) == [
-        ("BluetoothDevicePairingResponse", True),
-        ("BluetoothGATTReadResponse", SECRET, b"\1"),
-        ("BluetoothDevicePairingResponse", True),
-    ]
-    assert seen.count(Paired("kitchen", address(1))) == 1
-
-
-async def test_pair_is_per_link(bench: Bench) -> None:
-    """A reconnected device is not paired until it is asked for again."""
-    peer = await linked(bench)
-    peer.ask(PAIR)
-    await peer.steps(1)
-    await peer.reconnect()
-    peer.send(read(SECRET))
-    assert await peer.steps(1) == [("BluetoothGATTErrorResponse", SECRET, 5)]
-
-
-async def test_pair_refused(bench: Bench) -> None:
-    """A peripheral that does not pair makes pairing fail with its code."""
-    proxy, peer = await bench.pair(device(pairable=False))
-    seen: list[ProxyEvent] = []
-    proxy.add_observer(seen.append)
-    peer.ask(WITHOUT_CACHE)
-    await peer.steps(3)
-    peer.ask(PAIR)
-    assert await peer.steps(1) == [("BluetoothDevicePairingResponse", 85)]
-    assert PairingFailed("kitchen", address(1), 85) in seen
-
-
-async def test_pair_without_slot_is_silent(bench: Bench) -> None:
-    """Pairing with a device that has no slot is not answered."""
-    _, peer = await bench.pair(device())
-    peer.ask(PAIR)
-    assert await peer.quiet() == []
-
-
-@pytest.mark.parametrize(
-    ("firmware", "name"),
-    [
-        ("2026.6.5", "BluetoothDevicePairingResponse"),
-        ("2026.8", "BluetoothDeviceUnpairingResponse"),
-    ],
-)
-async def test_unpair(bench: Bench, firmware: str, name: str) -> None:
-    """UNPAIR needs no link, and before 2026.8 it is answered with the wrong message."""
-    peer = await linked(bench, profile=firmware)
-    peer.ask(PAIR)
-    await peer.steps(1)
-    peer.ask(UNPAIR)
-    peer.ask(UNPAIR)
-    assert await peer.steps(2) == [(name, True), (name, -1)]
-
-
-async def test_clear_cache_needs_no_link(bench: Bench) -> None:
-    """CLEAR_CACHE is answered by 88."""
-    _, peer = await bench.pair(device())
-    peer.ask(CLEAR_CACHE)
-    assert await peer.steps(1) == [("BluetoothDeviceClearCacheResponse", True)]
-
-
-@pytest.mark.parametrize(
-    ("values", "error"),
-    [
-        ((24, 40, 0, 500), 0),
-        ((6, 3200, 0, 3200), 0),
-        ((5, 40, 0, 500), 258),
-        ((40, 24, 0, 500), 258),
-        ((24, 40, 500, 3200), 258),
-        ((800, 800, 4, 1000), 258),
-        ((24, 40, 0, 70000), 258),
-    ],
-)
-async def test_connection_parameters(
-    bench: Bench, values: tuple[int, int, int, int], error: int
-) -> None:
-    """Parameters that the stack takes are remembered; others are refused with a code."""
-    proxy, peer = await bench.pair(device())
-    seen: list[ProxyEvent] = []
-    proxy.add_observer(seen.append)
-    peer.ask(WITHOUT_CACHE)
-    await peer.steps(3)
-    names = ("min_interval", "max_interval", "latency", "timeout")
-    request = dict(zip(names, values, strict=True))
-    peer.send(api.BluetoothSetConnectionParamsRequest(address=FIRST, **request))
-    answer = await peer.next()
-    assert isinstance(answer, api.BluetoothSetConnectionParamsResponse)
-    assert answer.error == error
-    wanted = LinkParameters(*values)
-    assert proxy.snapshot().parameters == ({} if error else {address(1): wanted})
-    assert (ParametersSet("kitchen", address(1), wanted) in seen) is (error == 0)
-
-
-@pytest.mark.parametrize(("firmware", "answered"), [("2026.6.5", True), ("2026.1", False)])
-async def test_connection_parameters_without_link(
-    bench: Bench, firmware: str, answered: bool
-) -> None:
-    """Without a link the answer is -1; older firmware does not know the message."""
-    _, peer = await bench.pair(device(), profile=firmware)
-    peer.send(api.BluetoothSetConnectionParamsRequest(address=FIRST, min_interval=24))
-    expected = [("BluetoothSetConnectionParamsResponse", -1)] if answered else []
-    assert await peer.quiet() == expected
 
 
 async def test_operations_end_with_the_link(bench: Bench) -> None:
