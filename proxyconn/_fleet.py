@@ -70,7 +70,8 @@ class Fleet:
     async def __aenter__(self) -> Self:
         self._hub = Hub()
         try:
-            for factory in load_backends().values():
+            # Entry points are read from files, and loading one imports its package.
+            for factory in (await asyncio.to_thread(load_backends)).values():
                 backend = factory(self._options, self._hub)
                 if backend:
                     self._backends.append(backend)

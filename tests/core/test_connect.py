@@ -13,6 +13,7 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakDBusError, BleakDeviceNotFoundError, BleakError
 
 from proxyconn import (
+    Allocations,
     BleakAbortedError,
     BleakConnectionError,
     BleakNotFoundError,
@@ -376,6 +377,53 @@ async def test_ble_device_callback_renews_the_device_of_the_same_path(
         flaky.client_class(), device_at(NEAR, -70), "Kettle", ble_device_callback=lambda: fresh
     )
     assert flaky.constructed[-1][0] is fresh
+
+
+@dataclass
+class ScriptedRoute:
+    """A route on which a slot comes free after so many seconds."""
+
+    frees_after: float
+    client_backend: Any = None
+
+    def rssi(self) -> int:
+        return -60
+
+    def allocations(self) -> Allocations:
+        return Allocations("kitchen", 3, 0, ["A", "B", "C"])
+
+    async def wait_for_slot(self, timeout: float) -> bool:
+        await asyncio.sleep(min(self.frees_after, timeout))
+        return self.frees_after <= timeout
+
+
+@pytest.mark.parametrize(
+    ("error", "frees_after", "waited"),
+    [
+        pytest.param(OutOfSlotsError("full"), 1.5, 1.5, id="a-slot-ends-the-wait"),
+        pytest.param(OutOfSlotsError("full"), 9.0, 4.0, id="four-seconds-are-the-ceiling"),
+        pytest.param(
+            link_error(_R.ESP_GATT_CONN_CONN_CANCEL), 1.5, 4.0, id="a-cleaning-controller-gets-all"
+        ),
+    ],
+)
+async def test_wait_on_a_proxys_path(
+    error: BaseException, frees_after: float, waited: float, script: Callable[..., Any]
+) -> None:
+    """A reported slot ends the wait for one, but not the wait for the controller."""
+    device = BLEDevice(ADDRESS, "Kettle", {"route": ScriptedRoute(frees_after)})
+    full = script(error, None, repeat=False)
+    await establish_connection(full.client_class(), device, "Kettle")
+    assert full.started_at[1] - full.started_at[0] == pytest.approx(waited)
+
+
+async def test_final_error_names_the_holders_of_the_slots(script: Callable[..., Any]) -> None:
+    """With a slot report at hand the advice says who holds the slots."""
+    device = BLEDevice(ADDRESS, "Kettle", {"route": ScriptedRoute(0.5)})
+    full = script(OutOfSlotsError("full"))
+    with pytest.raises(BleakOutOfConnectionSlotsError) as caught:
+        await establish_connection(full.client_class(), device, "Kettle")
+    assert "3 of 3 slots of kitchen are in use by A, B, C" in str(caught.value)
 
 
 async def test_cancelling_the_caller_cancels_the_attempt(
