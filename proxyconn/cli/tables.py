@@ -26,7 +26,7 @@ _STATE_STYLES = {"ready": "green", "connecting": "yellow"}
 
 def table(*columns: str) -> Table:
     """Return an empty table; a column whose name ends in `>` is aligned to the right."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         right = column.endswith(">")
         made.add_column(column.rstrip(">"), justify="right" if right else "left")
