@@ -44,6 +44,8 @@ CLIENT_INFO = "proxyconn"
 
 NOT_A_PROXY = Problem(RadioState.GONE, "it is an ESPHome device but no Bluetooth proxy", True)
 
+CLOSED = Problem(RadioState.GONE, "the session was closed", True)
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -166,7 +168,8 @@ class ProxySession:
         """End the session; the proxy drops every link it holds for us. Idempotent."""
         await self._reconnect.stop()
         await self._client.disconnect()
-        self._end("the session was closed")
+        self._end(CLOSED.text)
+        self.set_state(CLOSED.state, CLOSED)
 
     def notify_seen(self) -> None:
         """Connect now rather than after the backoff: mDNS has just seen the proxy."""
@@ -258,9 +261,13 @@ class ProxySession:
         wire.add_message_callback(self._on_heard, (BluetoothLERawAdvertisementsResponse,))
         wire.add_message_callback(self._on_scanner_state, (BluetoothScannerStateResponse,))
         self._outbox = Outbox(wire)
-        if self.connectable:
-            self.request_slots()
-        self._subscription.start()
+        try:
+            if self.connectable:
+                self.request_slots()
+            self._subscription.start()
+        except RadioUnavailableError as exc:
+            # The connection's own end is on its way, and starts everything anew.
+            _LOGGER.debug("%s: lost again at once: %s", self.name, exc)
 
     async def _on_disconnect(self, expected: bool) -> None:
         """Nothing: `_on_closed` has done it, at once and without waiting for a task."""
