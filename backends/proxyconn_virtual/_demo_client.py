@@ -17,10 +17,11 @@ from proxyconn import (
     Fleet,
     GATTError,
     ProxyconnError,
+    RadioState,
     Retry,
     establish_connection,
 )
-from proxyconn.cli.rows import device_row, proxy_row
+from proxyconn.cli.rows import Row, device_row, proxy_row
 from proxyconn.cli.tables import devices_table, proxies_table, slots_table
 from proxyconn_virtual._demo_stage import Stage
 
@@ -76,13 +77,21 @@ async def open_fleet(access: Access) -> AsyncIterator[Fleet]:
         yield await stack.enter_async_context(fleet)
 
 
+def joined(fleet: Fleet) -> list[Row]:
+    """Return the proxies that are ready, by name; the key opens no others."""
+    rows = [proxy_row(radio) for radio in fleet.radios if radio.state is RadioState.READY]
+    return sorted(rows, key=lambda row: str(row["name"]))
+
+
 async def join(fleet: Fleet, stage: Stage) -> None:
     """Find the proxies and join them."""
     with stage.step("Find the proxies by mDNS and join them with Noise", "waiting for proxies"):
         await fleet.ready(PROXIES, timeout=15.0)
-        rows = [proxy_row(radio) for radio in fleet.radios]
-        stage.show(proxies_table(sorted(rows, key=lambda row: str(row["name"]))))
-        stage.confirm(len(rows) == PROXIES, f"{PROXIES} proxies found, none was named beforehand")
+        rows = joined(fleet)
+        stage.show(proxies_table(rows))
+        stage.confirm(
+            len(rows) == PROXIES, f"{PROXIES} proxies are ready; none was named beforehand"
+        )
         stage.confirm(all(row["encrypted"] for row in rows), "every session is encrypted")
 
 
@@ -95,8 +104,7 @@ async def listen(fleet: Fleet, stage: Stage, access: Access) -> None:
                 if all(len(fleet.paths(address)) == PROXIES for address in heard):
                     break
         rows = [device_row(fleet, device) for device in fleet.devices]
-        names = sorted(radio.name for radio in fleet.radios)
-        stage.show(devices_table(rows, names))
+        stage.show(devices_table(rows, [row["name"] for row in joined(fleet)]))
         stage.confirm(
             len(rows) == len(heard) == DEVICES,
             f"{DEVICES} devices heard, each by {PROXIES} proxies (signal strength in dBm)",
@@ -192,9 +200,8 @@ async def connect_nine(connector: Connector) -> Clients:
 def show_slots(fleet: Fleet, stage: Stage, access: Access, title: str) -> None:
     """Print the slots of every proxy as it reports them."""
     names = {address: name for name, address in access.addresses.items()}
-    rows = sorted((proxy_row(radio) for radio in fleet.radios), key=lambda row: str(row["name"]))
     stage.title(title)
-    stage.show(slots_table(rows, names.get, stage.console))
+    stage.show(slots_table(joined(fleet), names.get, stage.console))
 
 
 async def connect_tenth(connector: Connector, clients: Clients) -> None:

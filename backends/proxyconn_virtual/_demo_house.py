@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from proxyconn_virtual.peripheral import Outcome
 from proxyconn_virtual.proxy import ProxySpec, new_noise_psk
 from proxyconn_virtual.radio import LinkParameters
 
-ROOMS = ("kitchen", "bedroom", "garage")
+ROOMS = ("hall", "study", "attic")
 SLOTS = 3
 
 FAIL_ESTABLISH = 0x3E
@@ -72,12 +73,15 @@ class House:
 def build(radio: RadioKind, seed: int, spared: str) -> House:
     """Build the house; the device named `spared` gets no fault."""
     rng = random.Random(seed)
-    devices = household(ROOMS, seed)
+    # Another fleet may be running on this machine; ESPHome tells name-sakes apart in this way too.
+    suffix = secrets.token_hex(1)
+    names = [f"{room}-{suffix}" for room in ROOMS]
+    devices = household(names, seed)
     faulty = rng.sample([device for device in devices if device.name != spared], 2)
     for device, reason in zip(faulty, (FAIL_ESTABLISH, CONN_CANCEL), strict=True):
         device.outcomes.append(Outcome(reason=reason))
     key = new_noise_psk()
-    specs = [ProxySpec(name=name, noise_psk=key, slots=SLOTS) for name in ROOMS]
+    specs = [ProxySpec(name=name, noise_psk=key, slots=SLOTS) for name in names]
     fleet = VirtualFleet(specs, devices, radio=radio, seed=seed, interface=INTERFACE)
     house = House(fleet, key, (faulty[0].name, faulty[1].name))
     for proxy in fleet.proxies.values():

@@ -14,6 +14,7 @@ from proxyconn_virtual import _demo_client as app
 from proxyconn_virtual import _demo_house as house_of
 from proxyconn_virtual._demo_house import House
 from proxyconn_virtual._demo_stage import ClaimError, Stage
+from proxyconn_virtual.cli import Radio
 from proxyconn_virtual.fleet import RadioKind
 from proxyconn_virtual.radio import LinkParameters
 
@@ -23,9 +24,7 @@ LONGEST = 55.0
 
 def demo(
     *,
-    radio: Annotated[
-        RadioKind, typer.Option(help="Scripted radio, or real ATT between virtual controllers.")
-    ] = "simulated",
+    radio: Radio = "simulated",
     seed: Annotated[int, typer.Option(help="Of everything random but the key.")] = 0,
 ) -> None:
     """Show everything at work on a virtual fleet, in about ten seconds.
@@ -42,7 +41,7 @@ async def _demo(radio: RadioKind, seed: int) -> None:
     stage = Stage(stdout())
     try:
         async with asyncio.timeout(LONGEST):
-            await _play(stage, house_of.build(radio, seed, spared=app.LATE))
+            await play(stage, house_of.build(radio, seed, spared=app.LATE))
     except ClaimError as exc:
         raise CommandFailedError(f"this did not happen: {exc}") from exc
     except TimeoutError as exc:
@@ -54,7 +53,13 @@ async def _demo(radio: RadioKind, seed: int) -> None:
     )
 
 
-async def _play(stage: Stage, house: House) -> None:
+async def play(stage: Stage, house: House) -> None:
+    """Run the demo in a house.
+
+    Raises:
+        ClaimError: something it claims did not happen.
+        BleakError, TimeoutError, ExceptionGroup: something failed on the way.
+    """
     stage.console.print(
         f"\n[bold]{app.PROXIES} virtual proxies x {app.SLOTS} slots, {app.DEVICES} virtual devices"
         "[/]: on this machine only, with no Bluetooth hardware.\n"
