@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points, version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -13,6 +13,10 @@ from . import act, show
 
 COMMAND_GROUP = "proxyconn.commands"
 """Entry point group of commands that other packages bring: plain typer command functions."""
+
+
+MARKUP: Literal["markdown"] = "markdown"
+"""How help texts are read: lines of a paragraph belong together."""
 
 
 class CommandGroup(TyperGroup):
@@ -27,7 +31,7 @@ class CommandGroup(TyperGroup):
         if command := super().get_command(ctx, cmd_name):
             return command
         for point in entry_points(group=COMMAND_GROUP, name=cmd_name):
-            brought = typer.Typer(add_completion=False)
+            brought = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
             brought.command(cmd_name)(point.load())
             return typer.main.get_command(brought)
         return None
@@ -52,6 +56,7 @@ def make_app() -> typer.Typer:
     """Return the command line as a typer application."""
     app = typer.Typer(
         cls=CommandGroup,
+        rich_markup_mode=MARKUP,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
         # Its tracebacks show local variables, and among them may be keys.

@@ -227,7 +227,6 @@ def set_up_logging(*, verbose: bool) -> None:
         level=logging.INFO if verbose else logging.ERROR,
         format="%(name)s: %(message)s",
         handlers=[RichHandler(console=stderr(), show_path=False, log_time_format="%H:%M:%S.%f")],
-        force=True,
     )
     for name in ("proxyconn", "proxyconn_esphome", "proxyconn_virtual", "aioesphomeapi"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.NOTSET)

@@ -29,13 +29,14 @@ def table(*columns: str) -> Table:
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         right = column.endswith(">")
-        made.add_column(column.rstrip(">"), justify="right" if right else "left")
+        made.add_column(column.rstrip(">"), justify="right" if right else "left", overflow="fold")
     return made
 
 
 def proxies_table(rows: Sequence[Row]) -> Table:
-    """Return a table of proxies: name, host, firmware, state, slots, problem."""
-    made = table("Proxy", "Host", "Firmware", "State", "Slots free>", "Problem")
+    """Return a table of proxies: name, host, firmware, state, slots, and problems if any."""
+    problems = ["Problem"] if any(row["problem"] for row in rows) else []
+    made = table("Proxy", "Host", "Firmware", "State", "Slots free>", *problems)
     for row in rows:
         made.add_row(
             safe(row["name"]),
@@ -43,7 +44,7 @@ def proxies_table(rows: Sequence[Row]) -> Table:
             safe(row["firmware"] or "-"),
             _state(row["state"]),
             _free(row),
-            safe(row["problem"] or ""),
+            *(safe(row["problem"] or "") for _ in problems),
         )
     return made
 
