@@ -22,6 +22,10 @@ from .rows import service_rows, value_row
 from .session import Settings, connected
 from .tables import BASE_UUID_SUFFIX, services_tree, short_uuid
 
+LEAVE_TIME = 0.5
+"""Seconds for a write without response, which nobody confirms, to leave before the link is closed:
+some connection events at the usual intervals of 30 to 50 ms."""
+
 _SHORT_UUID = re.compile(r"(?:[0-9a-f]{4}|[0-9a-f]{8})")
 _HANDLE = re.compile(r"0x[0-9a-f]{1,4}|\d{1,3}|\d{5}")
 _SEPARATORS = re.compile(r"[\s:_-]+|^0x")
@@ -105,7 +109,7 @@ async def read(
     pair: Pair = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read a characteristic; prints its bytes, and its text if it is some."""
+    """Read a characteristic."""
     async with connected(settings, address, pair=pair) as client:
         chosen = choose(client.services, characteristic)
         value = bytes(await client.read_gatt_char(chosen))
@@ -136,6 +140,8 @@ async def write(
         response = _way_to_write(chosen, no_response=no_response)
         try:
             await client.write_gatt_char(chosen, value, response=response)
+            if not response:
+                await asyncio.sleep(LEAVE_TIME)
         except ValueError as exc:
             raise typer.BadParameter(str(exc)) from None
     if as_json:

@@ -120,18 +120,22 @@ def problem_of(radio: Radio) -> str | None:
 
 
 async def _until(fleet: Fleet, met: Callable[[], bool], timeout: float) -> bool:
-    """Wait until `met`, looked at whenever a radio changes; False after `timeout` seconds."""
-    changed = asyncio.Event()
-    remove = fleet.register_state_callback(changed.set)
+    """Wait until `met`, looked at whenever something happens; False after `timeout` seconds."""
+    happened = asyncio.Event()
+    removes = (
+        fleet.register_state_callback(happened.set),
+        fleet.register_detection_callback(lambda device, advertisement: happened.set()),
+    )
     try:
         async with asyncio.timeout(timeout):
             while not met():
-                changed.clear()
-                await changed.wait()
+                happened.clear()
+                await happened.wait()
     except TimeoutError:
         return False
     finally:
-        remove()
+        for remove in removes:
+            remove()
     return True
 
 
@@ -145,8 +149,9 @@ async def find(fleet: Fleet, settings: Settings, target: str, deadline: float) -
     await any_ready(fleet, settings)
     loop = asyncio.get_running_loop()
     device = await fleet.find_device(target, max(deadline - loop.time(), 0.1))
-    if len(fleet.radios) > 1:
-        await asyncio.sleep(PATH_SETTLE_TIME)
+    await _until(
+        fleet, lambda: len(fleet.paths(device.address)) == len(fleet.radios), PATH_SETTLE_TIME
+    )
     return device
 
 
