@@ -24,7 +24,7 @@ from proxyconn._errors import (
 from proxyconn._hub import AllocationCallback, DetectionCallback, Hub
 from proxyconn._models import Allocations, RadioState
 from proxyconn._paths import Path
-from proxyconn._routed import RoutedClient
+from proxyconn._routed import DeviceRoute, RoutedClient
 from proxyconn.radio import Backend, BackendFactory, FleetOptions, Proxy, Radio
 
 BACKEND_GROUP = "proxyconn.backends"
@@ -78,7 +78,7 @@ class Fleet:
         self._backends: list[Backend] = []
 
     async def __aenter__(self) -> Self:
-        self._hub = Hub()
+        self._hub = Hub(DeviceRoute)
         try:
             # Entry points are read from files, and loading one imports its package.
             for factory in (await asyncio.to_thread(load_backends)).values():

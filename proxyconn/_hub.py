@@ -19,9 +19,8 @@ from proxyconn._errors import (
 from proxyconn._failures import classify
 from proxyconn._models import AllocationChangeEvent, RadioState
 from proxyconn._paths import Path, rank
-from proxyconn._routed import DeviceRoute
 from proxyconn._sightings import Sighting
-from proxyconn.radio import ROUTE, Radio
+from proxyconn.radio import ROUTE, Radio, Route
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -30,9 +29,14 @@ AllocationCallback = Callable[[AllocationChangeEvent], object]
 
 
 class Hub:
-    """The radios of one fleet and what they hear. Fulfils `RadioSink`."""
+    """The radios of one fleet and what they hear. Fulfils `RadioSink`.
 
-    def __init__(self) -> None:
+    Args:
+        make_route: makes the route to a device, from this hub and the device's address.
+    """
+
+    def __init__(self, make_route: Callable[[Hub, str], Route]) -> None:
+        self._make_route = make_route
         self.radios: list[Radio] = []
         self.sightings: dict[str, Sighting] = {}
         self.detection_callbacks: list[DetectionCallback] = []
@@ -72,7 +76,7 @@ class Hub:
             details = {
                 "source": radio.name,
                 "address_type": address_type,
-                ROUTE: DeviceRoute(self, address),
+                ROUTE: self._make_route(self, address),
             }
             device = BLEDevice(address, advertisement.local_name, details)
             sighting = self.sightings[address] = Sighting(device, advertisement, radio)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bleak.args import SizedBuffer
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -15,11 +15,9 @@ from bleak.exc import BleakError
 
 from proxyconn._client import ExtendedBackend
 from proxyconn._errors import NotConnectedError, UnsupportedError
+from proxyconn._hub import Hub
 from proxyconn._models import NO_RSSI_VALUE, Allocations
 from proxyconn.radio import route_of
-
-if TYPE_CHECKING:
-    from proxyconn._hub import Hub
 
 MIN_MTU = 23
 """Bytes: the default ATT MTU (Core Specification vol 3 G 5.2.1)."""

@@ -29,6 +29,9 @@ from .sides import CLASSES, LOCALHOST
 BATCH = 500
 """Notifications sent while the client looks away; what they take fits into a socket's buffer."""
 
+PAUSE = 0.01
+"""Seconds between a disconnect and the next connect: the proxy goes back to scanning meanwhile."""
+
 LOST = 20.0
 """Seconds after which notifications that have not come are taken for lost."""
 
@@ -113,6 +116,7 @@ class Worker:
             if not client.services.get_characteristic(uuid(world.VALUE)):
                 raise RuntimeError("connected without services")
             await client.disconnect()
+            await asyncio.sleep(PAUSE)
             walls.append(used.wall)
             cpus.append(used.cpu)
         return {"ms": statistics.median(walls) * 1000, "cpu_ms": statistics.mean(cpus) * 1000}

@@ -48,7 +48,13 @@ async def test_discover_by_mdns(program: Program, secrets: list[str]) -> None:
     name = f"hall-{secrets[0][:4].encode().hex()}"
     async with VirtualFleet([ProxySpec(name=name, noise_psk=secrets[0])], []) as fleet:
         done = await program.run(
-            "discover", "--interface", "127.0.0.1", "--json", PROXYCONN_KEY=secrets[0]
+            "discover",
+            "--interface",
+            "127.0.0.1",
+            "--timeout",
+            "1",
+            "--json",
+            PROXYCONN_KEY=secrets[0],
         )
         [found] = [row for row in done.json["proxies"] if row["name"] == name]
         assert (found["state"], found["port"]) == ("ready", fleet.proxies[name].port)
