@@ -172,7 +172,7 @@ async def test_configured_proxy_is_not_joined_twice(virtual: Virtual, real: Real
     fleet = await real(proxies=[Proxy(proxy.host, proxy.port, noise_psk=KEY)])
     await fleet.ready(1, DEADLINE)
     await asyncio.sleep(0.3)
-    assert [radio.name for radio in fleet.radios] == ["kitchen"]
+    assert [radio.name for radio in fleet.radios].count("kitchen") == 1
     assert len(proxy.snapshot().clients) == 1
 
 
