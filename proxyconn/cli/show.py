@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
 from rich.console import RenderableType
 from rich.live import Live
 
-from proxyconn import AllocationChangeEvent, Fleet, RadioState
+from proxyconn import Fleet, RadioState
 from proxyconn.radio import Radio
 
 from .errors import CommandFailedError
@@ -83,14 +82,10 @@ async def scan(settings: Settings, *, duration: Seconds = None, as_json: AsJson 
 
 
 async def _scan_lines(fleet: Fleet, duration: float | None) -> None:
-    def heard(device: BLEDevice, advertisement: AdvertisementData) -> None:
-        print_json(device_row(fleet, device))
-
-    remove = fleet.register_detection_callback(heard)
-    try:
-        await _wait(duration)
-    finally:
-        remove()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(duration):
+            async for device, _ in fleet.advertisements():
+                print_json(device_row(fleet, device))
 
 
 def _scan_picture(fleet: Fleet) -> RenderableType:
@@ -119,16 +114,16 @@ async def slots(
 
 
 async def _slot_lines(fleet: Fleet, *, watch: bool) -> None:
-    def show(event: AllocationChangeEvent | None = None) -> None:
-        rows = [{"name": row["name"], "slots": row["slots"]} for row in _slot_rows(fleet)]
-        print_json({"proxies": rows})
-
-    show()
-    if not watch:
-        return
-    remove = fleet.register_allocation_callback(show)
+    changed = asyncio.Event()
+    remove = fleet.register_allocation_callback(lambda event: changed.set())
     try:
-        await _wait(None)
+        while True:
+            rows = [{"name": row["name"], "slots": row["slots"]} for row in _slot_rows(fleet)]
+            print_json({"proxies": rows})
+            if not watch:
+                return
+            await changed.wait()
+            changed.clear()
     finally:
         remove()
 
@@ -143,10 +138,13 @@ def _slots_picture(fleet: Fleet) -> RenderableType:
 
 
 async def _live(picture: Callable[[], RenderableType], duration: float | None) -> None:
-    """Show a picture that is drawn again and again; off a terminal once, at the end."""
+    """Show a picture that is drawn again and again, for ever if `duration` is None.
+
+    Off a terminal it is drawn once, at the end; without a duration, at once.
+    """
     console = stdout()
     if not console.is_terminal:
-        await _wait(duration)
+        await asyncio.sleep(duration or 0.0)
         console.print(picture())
         return
     with Live(console=console, auto_refresh=False) as live:
@@ -157,11 +155,3 @@ async def _live(picture: Callable[[], RenderableType], duration: float | None) -
                     await asyncio.sleep(REFRESH)
         except TimeoutError:
             live.update(picture(), refresh=True)
-
-
-async def _wait(duration: float | None) -> None:
-    """Wait `duration` seconds, or until cancelled."""
-    if duration is None:
-        await asyncio.get_running_loop().create_future()
-    else:
-        await asyncio.sleep(duration)
