@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +90,19 @@ class Program:
         self.environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config")}
         self.environment |= {"COLUMNS": "120", "LC_ALL": "C.UTF-8"}
 
-    async def run(self, *arguments: object, stdin: str = "", **environment: str) -> Done:
+    async def run(
+        self,
+        *arguments: object,
+        stdin: str = "",
+        program: str | Path = PROGRAM,
+        **environment: str,
+    ) -> Done:
         """Run a command to its end."""
-        return await asyncio.to_thread(self._run, arguments, stdin, environment)
+        return await asyncio.to_thread(self._run, (program, *arguments), stdin, environment)
 
     def _run(self, arguments: tuple[object, ...], stdin: str, more: dict[str, str]) -> Done:
         done = subprocess.run(
-            [PROGRAM, *map(str, arguments)],
+            [*map(str, arguments)],
             input=stdin,
             capture_output=True,
             text=True,
@@ -107,20 +114,21 @@ class Program:
 
     async def run_until(self, ready: asyncio.Event, sign: signal.Signals, *arguments: str) -> Done:
         """Run a command, send it a signal once `ready` is set, and return how it ended."""
-        process = await asyncio.to_thread(self._start, arguments)
+        trigger = threading.Event()
+        run = asyncio.ensure_future(asyncio.to_thread(self._run_until, trigger, sign, arguments))
         try:
             async with asyncio.timeout(DEADLINE):
                 await ready.wait()
-            process.send_signal(sign)
-        except BaseException:
-            process.kill()
-            raise
         finally:
-            out, err = await asyncio.to_thread(process.communicate, timeout=DEADLINE)
-        return self._done(process.returncode, out, err)
+            # Whatever happened, the program must not outlive the test.
+            trigger.set()
+            done = await run
+        return done
 
-    def _start(self, arguments: tuple[str, ...]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def _run_until(
+        self, trigger: threading.Event, sign: signal.Signals, arguments: tuple[str, ...]
+    ) -> Done:
+        process = subprocess.Popen(
             [PROGRAM, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -128,6 +136,13 @@ class Program:
             text=True,
             env=self.environment,
         )
+        try:
+            trigger.wait(DEADLINE)
+            process.send_signal(sign)
+            out, err = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
+        return self._done(process.returncode, out, err)
 
     def _done(self, code: int, out: str, err: str) -> Done:
         for secret in self.secrets:

@@ -12,7 +12,7 @@ import pytest
 from proxyconn_virtual import events
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec
-from tests.cli.conftest import LAMP, LOCK, STRAP, Program, all_free, peripherals
+from tests.cli.conftest import LAMP, LOCK, PROGRAM, STRAP, Program, all_free, peripherals
 
 
 async def test_discover(program: Program, house: VirtualFleet, config: Path) -> None:
@@ -134,7 +134,7 @@ async def test_discover_nothing(program: Program) -> None:
 
 async def test_scan(program: Program, house: VirtualFleet, config: Path) -> None:
     """Every device is listed with its strength at every proxy; names are not read as markup."""
-    done = await program.run("scan", "--config", config, "--for", "0.5")
+    done = await program.run("scan", "--config", config, "--for", "1")
     assert (done.code, done.err) == (0, "")
     header = next(line for line in done.out.splitlines() if "Address" in line)
     assert header.split() == ["Device", "Address", "dBm", "garage", "kitchen", "Age"]
@@ -156,6 +156,14 @@ async def test_scan_json(program: Program, house: VirtualFleet, config: Path) ->
     assert set(last) == {LAMP, LOCK, STRAP}
     assert last[LAMP]["name"] == "Lamp"
     assert [path["source"] for path in last[LAMP]["paths"]] == ["kitchen", "garage"]
+
+
+async def test_scan_reader_gone(program: Program, house: VirtualFleet, config: Path) -> None:
+    """A reader that has seen enough ends the scan, quietly, and the proxies are left."""
+    command = f"{PROGRAM} scan --config {config} --json --for 20 | head -n 1"
+    done = await program.run("-c", command, program="/bin/sh")
+    assert (len(done.lines), done.err) == (1, "")
+    await all_free(house)
 
 
 async def test_scan_interrupted(program: Program, house: VirtualFleet, config: Path) -> None:
