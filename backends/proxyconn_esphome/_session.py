@@ -255,6 +255,8 @@ class ProxySession:
         if not self.features:
             self.set_state(NOT_A_PROXY.state, NOT_A_PROXY)
             return
+        for listener in list(self._listeners):
+            listener.session_changed(self)
         for type_, handler in self.dispatcher.handlers().items():
             wire.add_message_callback(handler, (type_,))
         wire.add_message_callback(self._on_slots, (BluetoothConnectionsFreeResponse,))

@@ -176,6 +176,19 @@ async def test_configured_proxy_is_not_joined_twice(virtual: Virtual, real: Real
     assert len(proxy.snapshot().clients) == 1
 
 
+async def test_proxy_named_by_host_name_is_not_joined_twice(virtual: Virtual, real: Real) -> None:
+    """A host name does not show that mDNS has found the same proxy; its MAC does."""
+    proxies = await virtual("kitchen")
+    proxy = proxies.proxies["kitchen"]
+    fleet = await real(proxies=[Proxy("localhost", proxy.port, noise_psk=KEY)])
+    await fleet.ready(1, DEADLINE)
+    await until(
+        lambda: [radio.name for radio in fleet.radios if "kitchen" in radio.name] == ["kitchen"]
+    )
+    await until(lambda: len(proxy.snapshot().clients) == 1)
+    assert fleet.radios[0].state is RadioState.READY
+
+
 async def test_proxy_that_returns_is_used_again(virtual: Virtual, real: Real) -> None:
     """A proxy that loses power fails its links; back again, it serves."""
     proxies = await virtual("kitchen", peripheral(1, kitchen=-50))
