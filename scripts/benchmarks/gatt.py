@@ -36,7 +36,7 @@ class Size:
     notifications: int
 
 
-FULL = Size(rounds=3, repeats=5, connects=20, reads=4000, notifications=20000)
+FULL = Size(rounds=3, repeats=5, connects=10, reads=2000, notifications=20000)
 QUICK = Size(rounds=1, repeats=3, connects=5, reads=1000, notifications=5000)
 
 Samples = dict[str, dict[str, list[dict[str, float]]]]
