@@ -129,6 +129,9 @@ def classify(exc: BaseException, names: Iterable[str] = ()) -> Failure | None:
             return Failure(_dbus_kind(exc, names))
         case BleakCharacteristicNotFoundError():
             return Failure(ErrorKind.OTHER)
+        case TimeoutError() if kind_of_words(str(exc), names) is ErrorKind.OUT_OF_SLOTS:
+            # bleak-esphome waits for a slot and says so in the words of a TimeoutError.
+            return Failure(ErrorKind.OUT_OF_SLOTS)
         case BleakError() if not isinstance(exc, BleakDeviceNotFoundError):
             return Failure(kind_of_words(str(exc), names) or ErrorKind.OTHER)
     kind = next((kind for type_, kind in _KIND_OF_TYPE if isinstance(exc, type_)), None)

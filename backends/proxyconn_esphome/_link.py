@@ -73,6 +73,9 @@ class Link:
         self._expected: type[Message] | None = None
         self._handle = 0
         self._reply: Future | None = None
+        self._sent = ""
+        self._timeout = REQUEST_TIMEOUT
+        self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._parts: list[Any] = []
         self._commanded: dict[int, float] = {}
@@ -136,7 +139,10 @@ class Link:
         self._sender.count_outstanding(1)
         future: Future = self._loop.create_future()
         self._expected, self._handle, self._reply = reply, handle, future
-        self._timer = self._loop.call_later(timeout, self._expire, type(message).__name__, timeout)
+        self._sent, self._timeout = type(message).__name__, timeout
+        self._due = self._loop.time() + timeout
+        if self._timer is None or self._timer.when() > self._due:
+            self._arm()
         return await future
 
     async def collect(self, message: Message, reply: type[Message], timeout: float) -> list[Any]:
@@ -167,20 +173,38 @@ class Link:
 
     def _settle(self) -> Future | None:
         """End the request in flight; return its future if somebody still waits for it."""
-        future, timer = self._reply, self._timer
+        future = self._reply
         if future is None:
             return None
-        self._reply = self._expected = self._timer = None
-        if timer:
-            timer.cancel()
+        self._reply = self._expected = None
         self._turn.release()
         self._sender.count_outstanding(-1)
         return None if future.done() else future
 
-    def _expire(self, name: str, timeout: float) -> None:
-        if future := self._settle():
+    def _arm(self) -> None:
+        """Look at the request in flight when its time is up.
+
+        One timer serves many requests: most are settled long before, and making and cancelling a
+        timer for each costs more than finding, now and then, that a later one is not due yet.
+        """
+        self.stop_timer()
+        self._timer = self._loop.call_at(self._due, self._expire)
+
+    def stop_timer(self) -> None:
+        """Make sure that nothing of this link is left in the event loop."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._reply is None:
+            return
+        if self._loop.time() < self._due:
+            self._arm()
+        elif future := self._settle():
             future.set_exception(
-                TimeoutError(f"{self.label}: no answer to {name} within {timeout:g} s")
+                TimeoutError(f"{self.label}: no answer to {self._sent} within {self._timeout:g} s")
             )
 
     # What the proxy reports
@@ -238,6 +262,7 @@ class Link:
             self.opened.exception()
         if future := self._settle():
             future.set_exception(error)
+        self.stop_timer()
         self.closed.set()
         if was_ready:
             self._on_down(error)

@@ -278,6 +278,7 @@ async def _without_link(
         return await link.request(_device_request(link, request_type), reply, needs_link=False)
     finally:
         session.dispatcher.remove(link)
+        link.stop_timer()
 
 
 def _device_request(link: Link, request_type: Any) -> BluetoothDeviceRequest:

@@ -158,6 +158,9 @@ class ESPHomeClient(BaseBleakClient):
 
     async def _discover(self, link: Link, known: KnownDevice) -> None:
         messages = await operations.get_services(link)
+        told = tuple(message.SerializeToString() for message in messages)
+        if known.services is not None and told == known.told:
+            return
         services = service_collection(messages, known)
         if not services.services:
             raise LinkError(
@@ -165,7 +168,7 @@ class ESPHomeClient(BaseBleakClient):
                 kind=ErrorKind.TRANSIENT,
                 source=self._session.name,
             )
-        known.services = services
+        known.services, known.told = services, told
 
     async def disconnect(self) -> None:
         """Close the link and wait until its slot is free. Harmless if there is no link."""

@@ -80,7 +80,6 @@ async def test_establish_connection_reads_bleak_esphome_words(
     assert result == {"raised": raised, "kind": kind, "attempts": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="the words of a TimeoutError are not read")
 async def test_establish_connection_bleak_esphome_out_of_slots(open_proxy: OpenProxy) -> None:
     """bleak-esphome's timeout for want of a slot is understood as just that."""
     proxy = await open_proxy(peripheral(1), peripheral(2), slots=1)
