@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from zeroconf.asyncio import AsyncZeroconf
 
 from proxyconn.radio import (
+    Allocations,
     Proxy,
     RadioState,
     RadioUnavailableError,
@@ -41,6 +42,9 @@ from ._wire import WireClient
 
 CLIENT_INFO = "proxyconn"
 """What the proxy's log calls us."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds for a proxy to answer our goodbye."""
 
 NOT_A_PROXY = Problem(RadioState.GONE, "it is an ESPHome device but no Bluetooth proxy", True)
 
@@ -89,7 +93,8 @@ class ProxySession:
         self.queue = SlotQueue(self.ledger)
         self.dispatcher = Dispatcher(self.send_disconnect)
         self.turn = asyncio.Lock()
-        self.abandoned: set[str] = set()
+        self.opening: set[str] = set()
+        self.abandoned: dict[str, bool] = {}
         self._listeners: list[SessionListener] = []
         self._outbox: Outbox | None = None
         self._subscription = Subscription(self)
@@ -165,11 +170,21 @@ class ProxySession:
         await self._reconnect.start()
 
     async def aclose(self) -> None:
-        """End the session; the proxy drops every link it holds for us. Idempotent."""
+        """End the session; the proxy drops every link it holds for us.
+
+        Idempotent; takes CLOSE_TIMEOUT at most, and even a cancelled call ends the session.
+        """
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._client.disconnect()
+        except TimeoutError:
+            _LOGGER.debug("%s: no answer to our goodbye", self.name)
+        finally:
+            # This also ends a handshake under way, which stop() would wait for.
+            self._client.force_disconnect()
+            self._end(CLOSED.text)
+            self.set_state(CLOSED.state, CLOSED)
         await self._reconnect.stop()
-        await self._client.disconnect()
-        self._end(CLOSED.text)
-        self.set_state(CLOSED.state, CLOSED)
 
     def notify_seen(self) -> None:
         """Connect now rather than after the backoff: mDNS has just seen the proxy."""
@@ -205,6 +220,10 @@ class ProxySession:
     def request_slots(self) -> None:
         """Ask for a slot report: those the proxy sends by itself can be lost."""
         self.send(SubscribeBluetoothConnectionsFreeRequest())
+
+    def allocations(self) -> Allocations | None:
+        """Return the last slot report; None before the first."""
+        return self.ledger.allocations()
 
     def require(self, feature: BluetoothProxyFeature, what: str, since: str) -> None:
         """Raise UnsupportedError unless the proxy has `feature`, which came with `since`."""
@@ -313,12 +332,20 @@ class ProxySession:
     def _on_slots(self, message: BluetoothConnectionsFreeResponse) -> None:
         held = [int_to_bluetooth_address(number) for number in message.allocated if number]
         events = self.ledger.update(message.free, message.limit, held)
-        self.abandoned &= self.ledger.holders
+        self._note_abandoned()
         self.dispatcher.reconcile(self.ledger)
         self.queue.notify()
         for listener in self._listeners:
             listener.session_slots(self, events)
         self._subscription.check_ready()
+
+    def _note_abandoned(self) -> None:
+        """Forget the attempts we gave up that were in the proxy's list and have left it."""
+        for address, listed in list(self.abandoned.items()):
+            if self.ledger.holds(address):
+                self.abandoned[address] = True
+            elif listed:
+                del self.abandoned[address]
 
     def _on_heard(self, message: BluetoothLERawAdvertisementsResponse) -> None:
         self._subscription.prove()
