@@ -10,6 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from . import act, show
+from .arguments import KEY_GIVEN, Command, looks_like_key, refuse_keys
+from .errors import BAD_USAGE, fail
 
 COMMAND_GROUP = "proxyconn.commands"
 """Entry point group of commands that other packages bring: plain typer command functions."""
@@ -32,9 +34,20 @@ class CommandGroup(TyperGroup):
             return command
         for point in entry_points(group=COMMAND_GROUP, name=cmd_name):
             brought = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
-            brought.command(cmd_name)(point.load())
+            brought.command(cmd_name, cls=Command)(point.load())
             return typer.main.get_command(brought)
         return None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, unless there is a key among them."""
+        refuse_keys(args)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name; a key is not repeated as an unknown one."""
+        if looks_like_key(args[0]):
+            raise fail(KEY_GIVEN, BAD_USAGE)
+        return super().resolve_command(ctx, args)
 
 
 def _show_version(wanted: bool) -> None:
@@ -73,7 +86,7 @@ def make_app() -> typer.Typer:
         act.notify,
         act.params,
     ):
-        app.command()(command)
+        app.command(cls=Command)(command)
     return app
 
 

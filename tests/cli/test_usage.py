@@ -114,3 +114,55 @@ def test_bad_key_in_environment(invoke: Invoke, monkeypatch: pytest.MonkeyPatch)
     result = invoke("discover", "--proxy", "127.0.0.1", "--no-discover")
     assert (result.exit_code, "PROXYCONN_KEY" in result.output) == (2, True)
     assert "secret" not in result.output
+
+
+KEY_PLACES = [
+    ["discover", "--key", KEY],
+    ["discover", f"--key={KEY}"],
+    ["discover", "--key=short-secret"],
+    ["discover", "--key", "short-secret"],
+    ["discover", KEY[:-1]],
+    ["discover", "--proxy", KEY],
+    ["read", LAMP, "--key", KEY],
+    ["read", LAMP, "2a19", "--key", KEY],
+    ["read", "--key", KEY, LAMP],
+    ["read", "--key", "short-secret", LAMP, "2a19"],
+    ["scan", "-v", "--key", KEY, "--json"],
+    ["virtual", KEY],
+    ["virtual", KEY[:-1]],
+    ["--key", KEY, "discover"],
+    [KEY[:-1]],
+]
+
+
+@pytest.mark.parametrize("arguments", KEY_PLACES)
+def test_key_given(invoke: Invoke, arguments: list[str]) -> None:
+    """A key on the command line is refused with what to do instead, and not repeated."""
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "--key asks for the key: leave the value out, or set PROXYCONN_KEY" in result.output
+    assert "in ps" in result.output
+    assert KEY[:-1] not in result.output
+    assert "short-secret" not in result.output
+
+
+def test_key_given_in_the_middle(invoke: Invoke) -> None:
+    """What follows --key is not repeated where it may be an argument, either."""
+    result = invoke("read", LAMP, "--key", "short-secret")
+    assert result.exit_code == 2
+    assert "what follows --key is neither a UUID" in result.output
+    assert "secret" not in result.output
+
+
+def test_extra_argument(invoke: Invoke) -> None:
+    """What is too much and no key is named; long bytes to write are no key."""
+    result = invoke("discover", "frob")
+    assert (result.exit_code, "(frob)" in result.output) == (2, True)
+    result = invoke("write", LAMP, "2a19", "00" * 32, "--no-discover")
+    assert (result.exit_code, "no proxy to use" in result.output) == (2, True)
+
+
+def test_key_not_entered(invoke: Invoke) -> None:
+    """Nothing on stdin is no key."""
+    result = invoke("discover", "--key", "--no-discover", "--proxy", "127.0.0.1")
+    assert (result.exit_code, "no key was entered" in result.output) == (2, True)
