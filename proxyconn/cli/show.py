@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
+from rich.console import Group
 from rich.live import Live
+from rich.table import Table
 
 from proxyconn import Fleet, RadioState
 from proxyconn.radio import Radio
 
 from .errors import CommandFailedError
 from .options import AsJson, Seconds, fleet_command
-from .output import print_json, stderr, stdout
+from .output import print_json, safe, stderr, stdout
 from .rows import Row, device_row, proxy_row
-from .session import Settings, all_settled, any_ready, open_fleet
+from .session import (
+    KEY_HINT,
+    Settings,
+    all_settled,
+    any_ready,
+    any_slots,
+    by_name,
+    grouped,
+    lacks_key,
+    not_ready,
+    open_fleet,
+)
 from .tables import devices_table, proxies_table, slots_table
+
+SLOT_KEYS = ("name", "state", "slots")
+"""What `slots --json` tells of a proxy."""
 
 SCAN_TIME = 5.0
 """Seconds that `scan` listens when nobody is there to end it."""
 
 REFRESH = 0.5
 """Seconds between two pictures of a live view."""
+
+Picture = tuple[Table, Sequence[str]]
+"""A table, and lines to stand under it."""
 
 
 @fleet_command
@@ -36,23 +54,21 @@ async def discover(settings: Settings, *, as_json: AsJson = False) -> None:
     """
     async with open_fleet(settings) as fleet:
         await all_settled(fleet, settings)
-        rows = [proxy_row(radio) for radio in _by_name(fleet)]
+        rows = [proxy_row(radio) for radio in by_name(fleet)]
         named = _named(fleet, settings)
         failed = [radio.name for radio in named if radio.state is not RadioState.READY]
+        hints = [KEY_HINT] if any(map(lacks_key, fleet.radios)) else []
     if as_json:
         print_json({"proxies": rows})
     elif rows:
-        stdout().print(proxies_table(rows))
+        notes = grouped((row["name"], row["problem"]) for row in rows)
+        _print((proxies_table(rows), [*notes, *hints]))
     if not rows:
         raise CommandFailedError("no proxy was found; name one with --proxy HOST")
     if failed:
         raise CommandFailedError(f"not ready: {', '.join(failed)}")
     if all(row["problem"] for row in rows):
         raise CommandFailedError("no proxy is ready")
-
-
-def _by_name(fleet: Fleet) -> list[Radio]:
-    return sorted(fleet.radios, key=lambda radio: radio.name)
 
 
 def _named(fleet: Fleet, settings: Settings) -> list[Radio]:
@@ -88,10 +104,10 @@ async def _scan_lines(fleet: Fleet, duration: float | None) -> None:
                 print_json(device_row(fleet, device))
 
 
-def _scan_picture(fleet: Fleet) -> RenderableType:
+def _scan_picture(fleet: Fleet) -> Picture:
     rows = [device_row(fleet, device) for device in fleet.devices]
-    sources = [radio.name for radio in _by_name(fleet) if radio.state is RadioState.READY]
-    return devices_table(rows, sources)
+    sources = [radio.name for radio in by_name(fleet) if radio.state is RadioState.READY]
+    return devices_table(rows, sources), not_ready(fleet)
 
 
 @fleet_command
@@ -101,43 +117,66 @@ async def slots(
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the connection slots of the proxies, and who holds them."""
+    """Show the connection slots of the proxies, and who holds them.
+
+    Also of proxies that report their slots but are another client's.
+    """
     async with open_fleet(settings) as fleet:
         await all_settled(fleet, settings)
-        await any_ready(fleet, settings)
+        any_slots(fleet, settings)
         if as_json:
             await _slot_lines(fleet, watch=watch)
         elif watch:
             await _live(lambda: _slots_picture(fleet), None)
         else:
-            stdout().print(_slots_picture(fleet))
+            _print(_slots_picture(fleet))
 
 
 async def _slot_lines(fleet: Fleet, *, watch: bool) -> None:
     changed = asyncio.Event()
-    remove = fleet.register_allocation_callback(lambda event: changed.set())
+    removes = (
+        fleet.register_allocation_callback(lambda event: changed.set()),
+        fleet.register_state_callback(changed.set),
+    )
+    printed = None
     try:
         while True:
-            rows = [{"name": row["name"], "slots": row["slots"]} for row in _slot_rows(fleet)]
-            print_json({"proxies": rows})
+            rows = [{key: row[key] for key in SLOT_KEYS} for row in _slot_rows(fleet)]
+            if rows != printed:
+                print_json({"proxies": rows})
+                printed = rows
             if not watch:
                 return
             await changed.wait()
             changed.clear()
     finally:
-        remove()
+        for remove in removes:
+            remove()
 
 
 def _slot_rows(fleet: Fleet) -> list[Row]:
-    return [proxy_row(radio) for radio in _by_name(fleet)]
+    return [proxy_row(radio) for radio in by_name(fleet)]
 
 
-def _slots_picture(fleet: Fleet) -> RenderableType:
+def _slots_picture(fleet: Fleet) -> Picture:
     names = {device.address: device.name for device in fleet.devices}
-    return slots_table(_slot_rows(fleet), names.get, stdout())
+    return slots_table(_slot_rows(fleet), names.get, stdout()), not_ready(fleet)
 
 
-async def _live(picture: Callable[[], RenderableType], duration: float | None) -> None:
+def _print(picture: Picture) -> None:
+    table, notes = picture
+    console = stdout()
+    console.print(table)
+    for note in notes:
+        console.print(safe(note), soft_wrap=not console.is_terminal)
+
+
+def _drawn(picture: Picture) -> Group:
+    table, notes = picture
+    return Group(table, *map(safe, notes))
+
+
+async def _live(picture: Callable[[], Picture], duration: float | None) -> None:
     """Show a picture that is drawn again and again, for ever if `duration` is None.
 
     Off a terminal it is drawn once, at the end; without a duration, at once.
@@ -145,13 +184,13 @@ async def _live(picture: Callable[[], RenderableType], duration: float | None) -
     console = stdout()
     if not console.is_terminal:
         await asyncio.sleep(duration or 0.0)
-        console.print(picture())
+        _print(picture())
         return
     with Live(console=console, auto_refresh=False) as live:
         try:
             async with asyncio.timeout(duration):
                 while True:
-                    live.update(picture(), refresh=True)
+                    live.update(_drawn(picture()), refresh=True)
                     await asyncio.sleep(REFRESH)
         except TimeoutError:
-            live.update(picture(), refresh=True)
+            live.update(_drawn(picture()), refresh=True)

@@ -34,9 +34,9 @@ def table(*columns: str) -> Table:
 
 
 def proxies_table(rows: Sequence[Row]) -> Table:
-    """Return a table of proxies: name, host, firmware, state, slots, and problems if any."""
-    problems = ["Problem"] if any(row["problem"] for row in rows) else []
-    made = table("Proxy", "Host", "Firmware", "State", "Slots free>", *problems)
+    """Return a table of proxies: name, host, firmware, state and slots."""
+    made = table("Proxy", "Host", "Firmware", "State", "Slots free>")
+    made.columns[1].no_wrap = True
     for row in rows:
         made.add_row(
             safe(row["name"]),
@@ -44,7 +44,6 @@ def proxies_table(rows: Sequence[Row]) -> Table:
             safe(row["firmware"] or "-"),
             _state(row["state"]),
             _free(row),
-            *(safe(row["problem"] or "") for _ in problems),
         )
     return made
 
@@ -99,17 +98,20 @@ def _rssi(rssi: int | None) -> str:
 def slots_table(rows: Sequence[Row], name_of: Callable[[str], str | None], to: Console) -> Table:
     """Return a table of connection slots as cells, with their holders' names and addresses."""
     taken, free = ("#", ".") if to.options.ascii_only else ("■", "□")
-    made = table("Proxy", "Slots", "Free>", "Held by")
+    made = table("Proxy", "State", "Slots", "Free>", "Held by")
     for row in rows:
         slots = row["slots"]
         if slots is None:
-            made.add_row(safe(row["name"]), "-", "-", safe(row["problem"] or "no slots reported"))
+            made.add_row(
+                safe(row["name"]), _state(row["state"]), "-", "-", "[dim]no slots reported[/]"
+            )
             continue
         used = slots["limit"] - slots["free"]
         cells = [f"[cyan]{taken}[/]"] * used + [f"[dim]{free}[/]"] * slots["free"]
         holders = [_holder(address, name_of(address)) for address in slots["allocated"]]
         made.add_row(
             safe(row["name"]),
+            _state(row["state"]),
             " ".join(cells),
             f"{slots['free']}/{slots['limit']}",
             "\n".join(holders) or "[dim]nobody[/]",

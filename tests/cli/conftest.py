@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,14 +129,7 @@ class Program:
     def _run_until(
         self, trigger: threading.Event, sign: signal.Signals, arguments: tuple[str, ...]
     ) -> Done:
-        process = subprocess.Popen(
-            [PROGRAM, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self.environment,
-        )
+        process = self._start(arguments)
         try:
             trigger.wait(DEADLINE)
             process.send_signal(sign)
@@ -143,6 +137,40 @@ class Program:
         finally:
             process.kill()
         return self._done(process.returncode, out, err)
+
+    def _start(self, arguments: tuple[object, ...]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [PROGRAM, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+        )
+
+    @asynccontextmanager
+    async def running(
+        self, sign: signal.Signals, *arguments: object
+    ) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+        """Run a command, with what reads its next JSON line; end it with a signal."""
+        process = await asyncio.to_thread(self._start, arguments)
+        assert process.stdout is not None
+        read = process.stdout.readline
+
+        async def next_line() -> Any:
+            async with asyncio.timeout(DEADLINE):
+                return json.loads(await asyncio.to_thread(read))
+
+        try:
+            yield next_line
+        finally:
+            process.send_signal(sign)
+            try:
+                out, err = await asyncio.to_thread(process.communicate, timeout=DEADLINE)
+            finally:
+                process.kill()
+        done = self._done(process.returncode, out, err)
+        assert (done.code, done.err) == (128 + sign, "")
 
     def _done(self, code: int, out: str, err: str) -> Done:
         for secret in self.secrets:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,21 @@ async def test_discover_wrong_key(
     assert "PROXYCONN_KEY" in done.err
 
 
+async def test_discover_problems(program: Program, house: VirtualFleet) -> None:
+    """At 80 columns no host is broken; a problem that several share stands under the table once."""
+    hosts = sorted(f"127.0.0.1:{proxy.port}" for proxy in house.proxies.values())
+    arguments = [word for host in hosts for word in ("--proxy", host)]
+    done = await program.run("discover", "--no-discover", *arguments, COLUMNS="80")
+    assert done.code == 1
+    lines = done.out.splitlines()
+    for host in hosts:
+        [line] = [line for line in lines if line.startswith(f" {host} ")]
+        assert line.split() == [host, host, "-", "wrong", "key", "-"]
+    problem = "it wants an encryption key and none was given; give its noise_psk"
+    hint = "(keys come from --key, the configuration file or PROXYCONN_KEY)"
+    assert lines[-2:] == [f"{', '.join(hosts)}: {problem}", hint]
+
+
 async def test_discover_unreachable(
     program: Program, house: VirtualFleet, config: Path, secrets: list[str]
 ) -> None:
@@ -147,6 +163,28 @@ async def test_scan(program: Program, house: VirtualFleet, config: Path) -> None
         assert abs(garage + 70) <= 5
 
 
+async def test_scan_proxy_lost(program: Program, house: VirtualFleet, config: Path) -> None:
+    """A proxy that dies loses its column, and is told of under the table."""
+    lost = []
+
+    async def kill() -> None:
+        await house.proxies["garage"].kill()
+
+    house.proxies["kitchen"].add_observer(
+        lambda event: (
+            lost.append(asyncio.ensure_future(kill()))
+            if isinstance(event, events.Subscribed)
+            else None
+        )
+    )
+    done = await program.run("scan", "--config", config, "--for", "3")
+    await asyncio.gather(*lost)
+    assert (done.code, done.err) == (0, "")
+    header = next(line for line in done.out.splitlines() if "Address" in line)
+    assert header.split() == ["Device", "Address", "dBm", "kitchen", "Age"]
+    assert done.out.splitlines()[-1].startswith("garage: gone: no connection to its port")
+
+
 async def test_scan_json(program: Program, house: VirtualFleet, config: Path) -> None:
     """With --json every advertisement is a line."""
     done = await program.run("scan", "--config", config, "--for", "0.5", "--json")
@@ -185,7 +223,7 @@ async def test_slots(program: Program, house: VirtualFleet, config: Path) -> Non
     assert (done.code, done.err) == (0, "")
     for name in house.proxies:
         [line] = [line for line in done.out.splitlines() if name in line]
-        assert line.split() == [name, "□", "□", "2/2", "nobody"]
+        assert line.split() == [name, "ready", "□", "□", "2/2", "nobody"]
 
 
 async def test_slots_json(program: Program, house: VirtualFleet, config: Path) -> None:
@@ -194,8 +232,60 @@ async def test_slots_json(program: Program, house: VirtualFleet, config: Path) -
     slots = {"limit": 2, "free": 2, "allocated": []}
     assert done.code == 0
     assert done.json == {
-        "proxies": [{"name": "garage", "slots": slots}, {"name": "kitchen", "slots": slots}]
+        "proxies": [
+            {"name": name, "state": "ready", "slots": slots} for name in ("garage", "kitchen")
+        ]
     }
+
+
+async def test_slots_of_another_client(program: Program, house: VirtualFleet, config: Path) -> None:
+    """Proxies whose advertisements another client has still tell their slots."""
+    held = asyncio.Semaphore(0)
+    for proxy in house.proxies.values():
+        proxy.add_observer(
+            lambda seen: held.release() if isinstance(seen, events.Subscribed) else None
+        )
+    other = ("scan", "--config", config, "--for", "25", "--json")
+    async with program.running(signal.SIGINT, *other) as advertisement, asyncio.timeout(25):
+        await advertisement()
+        for _ in house.proxies:
+            await held.acquire()
+        done = await program.run("slots", "--config", config)
+    assert (done.code, done.err) == (0, "")
+    for name in house.proxies:
+        [line] = [line for line in done.out.splitlines() if line.startswith(f" {name} ")]
+        assert line.split() == [name, "denied", "□", "□", "2/2", "nobody"]
+    assert "garage, kitchen: denied: another client holds" in done.out
+
+
+async def test_slots_watch(program: Program, house: VirtualFleet, config: Path) -> None:
+    """--watch goes on when proxies go, even all of them, and come again."""
+    watch = ("slots", "--watch", "--json", "--config", config)
+    async with program.running(signal.SIGINT, *watch) as next_line:
+
+        async def until(**states: tuple[str, ...]) -> list[dict[str, Any]]:
+            while True:
+                rows: list[dict[str, Any]] = (await next_line())["proxies"]
+                if all(row["state"] in states[row["name"]] for row in rows):
+                    return rows
+
+        ready, lost = ("ready",), ("connecting", "gone")
+        assert [row["slots"]["free"] for row in await until(garage=ready, kitchen=ready)] == [2, 2]
+        await house.proxies["kitchen"].kill()
+        assert (await until(garage=ready, kitchen=lost))[1]["slots"] is None
+        await house.proxies["garage"].kill()
+        await until(garage=lost, kitchen=lost)
+        await house.proxies["kitchen"].start()
+        assert (await until(garage=lost, kitchen=ready))[1]["slots"]["free"] == 2
+
+
+async def test_slots_of_nobody(program: Program, house: VirtualFleet, config: Path) -> None:
+    """With no proxy that tells its slots, the command fails; one reason is told once."""
+    for proxy in house.proxies.values():
+        await proxy.kill()
+    done = await program.run("slots", "--config", config)
+    assert (done.code, done.out) == (1, "")
+    assert "no proxy can be used: garage, kitchen: no connection to its port" in done.err
 
 
 async def test_ascii_terminal(program: Program, house: VirtualFleet, config: Path) -> None:

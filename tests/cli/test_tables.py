@@ -41,16 +41,17 @@ def device(name: str, *heard: tuple[str, int]) -> dict[str, Any]:
 
 
 def test_slots_held(console: Console, draw: Draw) -> None:
-    """A held slot is a full cell, and its holder is named; one that reports nothing says why."""
+    """A held slot is a full cell, and its holder is named; one that reports nothing has none."""
     held = {"limit": 3, "free": 1, "allocated": ["C4:00:00:00:00:01", "C4:00:00:00:00:02"]}
     rows: list[dict[str, Any]] = [
-        {"name": "kitchen", "slots": held, "problem": None},
-        {"name": "garage", "slots": None, "problem": "it is gone"},
+        {"name": "kitchen", "slots": held, "state": "ready"},
+        {"name": "garage", "slots": None, "state": "gone"},
     ]
     lines = draw(slots_table(rows, {"C4:00:00:00:00:01": "[b]Lamp"}.get, console))
-    assert lines[2].split() == ["kitchen", "■", "■", "□", "1/3", "C4:00:00:00:00:01", "[b]Lamp"]
+    cells = ["■", "■", "□", "1/3"]
+    assert lines[2].split() == ["kitchen", "ready", *cells, "C4:00:00:00:00:01", "[b]Lamp"]
     assert lines[3] == "C4:00:00:00:00:02"
-    assert lines[4].split(maxsplit=3) == ["garage", "-", "-", "it is gone"]
+    assert lines[4].split(maxsplit=4) == ["garage", "gone", "-", "-", "no slots reported"]
 
 
 def test_devices_loudest_first(draw: Draw) -> None:
