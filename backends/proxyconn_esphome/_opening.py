@@ -95,7 +95,7 @@ async def _claim_slot(session: ProxySession, link: Link, timeout: float) -> None
     if not session.ledger.available:
         # The last report may have been lost: the firmware does not send one again.
         session.request_slots()
-    if await session.queue.claim(link.address, min(SLOT_TIMEOUT, timeout)):
+    if await session.queue.claim(link.address, min(SLOT_TIMEOUT, timeout / 2)):
         return
     slots = session.allocations()
     report = (
