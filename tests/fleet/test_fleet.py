@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 
 import pytest
 from bleak import BleakClient
@@ -14,6 +15,7 @@ from proxyconn import (
     AllocationChangeEvent,
     BleakClientWithServiceCache,
     BleakNotFoundError,
+    BleakOutOfConnectionSlotsError,
     ErrorKind,
     Fleet,
     Proxy,
@@ -164,6 +166,75 @@ async def test_device_that_nobody_hears(virtual: Virtual, real: Real) -> None:
         BleakNotFoundError, match=rf"no radio heard it within 0\.1 s.*{KITCHEN} ready"
     ):
         await fleet.find_device(address(9), timeout=0.1)
+
+
+@pytest.mark.parametrize("wanted", ["DEVICE 1", "c40000000001", "C4-00-00-00-00-01"])
+async def test_device_is_found_however_it_is_written(
+    wanted: str, virtual: Virtual, real: Real
+) -> None:
+    """Neither case nor the separators of an address matter."""
+    await virtual("kitchen", peripheral(1, kitchen=-50))
+    fleet = await real()
+    device = await fleet.find_device(wanted, DEADLINE)
+    assert device.address == address(1)
+    assert fleet.paths(wanted) or wanted == "DEVICE 1"
+
+
+async def test_a_closed_fleet_says_so(virtual: Virtual, real: Real) -> None:
+    """A device outlives its fleet, but cannot be connected any more, and that is said at once."""
+    await virtual("kitchen", peripheral(1, kitchen=-50))
+    fleet = await real()
+    device = await fleet.find_device(address(1), DEADLINE)
+    await fleet.aclose()
+    with pytest.raises(BleakError, match="its fleet is closed"):
+        await BleakClientWithServiceCache(device).connect()
+
+
+async def test_one_address_is_never_on_two_radios(virtual: Virtual, real: Real) -> None:
+    """A second client is refused, and a next attempt waits until the last one's radio lets go."""
+    proxies = await virtual(
+        "kitchen bedroom",
+        peripheral(1, [Outcome(after=math.inf)], kitchen=-50, bedroom=-80),
+        establish_limit=0.6,
+    )
+    fleet = await real()
+    await fleet.ready(2, DEADLINE)
+    await until(lambda: len(fleet.paths(address(1))) == 2)
+    held: list[int] = []
+
+    def count(event: object) -> None:
+        held.append(sum(len(slots.allocated) for slots in fleet.allocations()))
+
+    fleet.register_allocation_callback(count)
+    client = BleakClientWithServiceCache(await fleet.find_device(address(1)))
+    with pytest.raises(TimeoutError):
+        await client.connect(timeout=0.2)
+    await client.connect()
+    assert proxies.proxies[BEDROOM].snapshot().free == 2
+    assert max(held) == 1
+    rival = BleakClientWithServiceCache(await fleet.find_device(address(1)))
+    with pytest.raises(BleakError, match="another client of this program is connected"):
+        await rival.connect()
+    await client.disconnect()
+
+
+async def test_a_full_proxy_costs_nothing_before_the_deadline(virtual: Virtual, real: Real) -> None:
+    """With a deadline, waiting for a slot ends by the slot or the deadline, not by a count."""
+    await virtual("kitchen", peripheral(1, kitchen=-50), peripheral(2, kitchen=-50), slots=1)
+    fleet = await real()
+    await fleet.ready(1, DEADLINE)
+    first = await establish_connection(
+        BleakClientWithServiceCache, await fleet.find_device(address(1)), "device 1"
+    )
+    with pytest.raises(BleakOutOfConnectionSlotsError) as caught:
+        await establish_connection(
+            BleakClientWithServiceCache,
+            await fleet.find_device(address(2)),
+            "device 2",
+            deadline=1.5,
+        )
+    assert "1 of 1 slots" in str(caught.value)
+    await first.disconnect()
 
 
 async def test_radios_that_are_not_ready_say_why(virtual: Virtual, real: Real) -> None:
