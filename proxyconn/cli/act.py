@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -18,7 +19,7 @@ from proxyconn.radio import ConnectionParameters
 
 from .errors import CommandFailedError
 from .options import Address, AsJson, Pair, Seconds, fleet_command
-from .output import print_json, safe, stdout, value_markup
+from .output import print_json, safe, stdout, value_markup, while_read
 from .rows import service_rows, value_row
 from .session import Settings, connected
 from .tables import BASE_UUID_SUFFIX, services_tree, short_uuid
@@ -26,6 +27,9 @@ from .tables import BASE_UUID_SUFFIX, services_tree, short_uuid
 LEAVE_TIME = 0.5
 """Seconds for a write without response, which nobody confirms, to leave before the link is closed:
 some connection events at the usual intervals of 30 to 50 ms."""
+
+_NOTIFYING = frozenset(("notify", "indicate"))
+"""Properties of a characteristic that sends values by itself."""
 
 _SHORT_UUID = re.compile(r"(?:[0-9a-f]{4}|[0-9a-f]{8})")
 _HANDLE = re.compile(r"0x[0-9a-f]{1,4}|\d{1,3}|\d{5}")
@@ -84,9 +88,21 @@ def choose(services: BleakGATTServiceCollection, wanted: str | int) -> BleakGATT
             f"{len(found)} characteristics have the UUID {short_uuid(found[0].uuid)}; "
             f"choose one by its handle: {handles}"
         )
-    what = f"handle {wanted}" if isinstance(wanted, int) else f"UUID {short_uuid(wanted)}"
+    if isinstance(wanted, int):
+        raise CommandFailedError(_no_handle(there, wanted))
     uuids = ", ".join(dict.fromkeys(short_uuid(one.uuid) for one in there))
-    raise CommandFailedError(f"the device has no characteristic with {what}; it has {uuids}")
+    raise CommandFailedError(
+        f"the device has no characteristic with UUID {short_uuid(wanted)}; it has {uuids}"
+    )
+
+
+def _no_handle(there: Sequence[BleakGATTCharacteristic], wanted: int) -> str:
+    handles = ", ".join(f"{one.handle} ({short_uuid(one.uuid)})" for one in there)
+    text = f"the device has no characteristic with handle {wanted}; it has {handles}"
+    uuid = f"{wanted:04x}"
+    if uuid in (short_uuid(one.uuid) for one in there):
+        text += f"; for the UUID write {uuid}"
+    return text
 
 
 @fleet_command
@@ -116,11 +132,30 @@ async def read(
     """Read a characteristic."""
     async with connected(settings, address, pair=pair) as client:
         chosen = choose(client.services, characteristic)
+        _check_readable(chosen)
         value = bytes(await client.read_gatt_char(chosen))
     if as_json:
         print_json({"address": client.address, **value_row(chosen, value)})
     else:
         stdout().print(value_markup(value), soft_wrap=True)
+
+
+def _check_readable(characteristic: BleakGATTCharacteristic) -> None:
+    """Raise CommandFailedError unless the characteristic says that it can be read."""
+    properties = set(characteristic.properties)
+    if "read" not in properties:
+        hint = "; try `proxyconn notify`" if _NOTIFYING & properties else ""
+        raise _cannot(characteristic, "cannot be read", hint)
+
+
+def _cannot(
+    characteristic: BleakGATTCharacteristic, what: str, hint: str = ""
+) -> CommandFailedError:
+    properties = ", ".join(characteristic.properties) or "none"
+    return CommandFailedError(
+        f"characteristic {short_uuid(characteristic.uuid)} {what}; "
+        f"its properties are {properties}{hint}"
+    )
 
 
 @fleet_command
@@ -172,10 +207,7 @@ def _way_to_write(characteristic: BleakGATTCharacteristic, *, no_response: bool)
     if ways:
         return ways[0]
     how = " without response" if no_response else ""
-    raise CommandFailedError(
-        f"characteristic {short_uuid(characteristic.uuid)} cannot be written{how}; "
-        f"its properties are {', '.join(properties) or 'none'}"
-    )
+    raise _cannot(characteristic, f"cannot be written{how}")
 
 
 @fleet_command
@@ -197,17 +229,14 @@ async def notify(
         settings, address, pair=pair, on_lost=lambda: values.put_nowait(None)
     ) as client:
         chosen = choose(client.services, characteristic)
-        if not {"notify", "indicate"} & set(chosen.properties):
-            raise CommandFailedError(
-                f"characteristic {short_uuid(chosen.uuid)} does not notify; "
-                f"its properties are {', '.join(chosen.properties) or 'none'}"
-            )
+        if not _NOTIFYING & set(chosen.properties):
+            raise _cannot(chosen, "does not notify")
         await client.start_notify(
             chosen, lambda sender, value: values.put_nowait((_now(), bytes(value)))
         )
         printer = Printer(client.address, chosen, as_json)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(duration):
+            async with while_read(), asyncio.timeout(duration):
                 await printer.print(values, count)
     if count is not None and printer.printed < count:
         raise CommandFailedError(

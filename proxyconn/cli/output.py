@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
 import functools
 import json
+import os
+import stat
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +21,12 @@ from proxyconn import Retry
 
 SHOWN_BYTES = 64
 """Longest value whose text is shown beside its bytes."""
+
+SHORTEST_TEXT = 2
+"""Characters; a single one is rather a number."""
+
+NUMBER_SIZES = (1, 2, 4)
+"""Bytes of values that are shown as a number too."""
 
 
 @functools.cache
@@ -50,16 +63,59 @@ def value_text(value: bytes) -> str | None:
         text = value.rstrip(b"\0").decode()
     except UnicodeDecodeError:
         return None
-    return text if text and len(value) <= SHOWN_BYTES and text.isprintable() else None
+    shown = len(text) >= SHORTEST_TEXT and len(value) <= SHOWN_BYTES and text.isprintable()
+    return text if shown else None
 
 
 def value_markup(value: bytes) -> str:
-    """Return a value for people: its bytes in hex, and its text if it is some."""
-    shown = f"[bold]{value.hex(' ')}[/]" if value else "[dim](empty)[/]"
+    """Return a value for people: its bytes in hex, as a number, and its text if it is some.
+
+    The number is unsigned, the least significant byte first.
+    """
+    shown = [f"[bold]{value.hex(' ')}[/]" if value else "[dim](empty)[/]"]
+    if len(value) in NUMBER_SIZES:
+        shown.append(f"[cyan]{int.from_bytes(value, 'little')}[/]")
     text = value_text(value)
-    if text is None:
-        return shown
-    return f"{shown}  [green]{safe(json.dumps(text, ensure_ascii=False))}[/]"
+    if text is not None:
+        shown.append(f"[green]{safe(json.dumps(text, ensure_ascii=False))}[/]")
+    return "  ".join(shown)
+
+
+@asynccontextmanager
+async def while_read() -> AsyncIterator[None]:
+    """Leave with BrokenPipeError as soon as the reader of stdout goes; only a pipe tells."""
+    loop = asyncio.get_running_loop()
+    pipe = _stdout_pipe()
+    if pipe is None:
+        yield
+        return
+
+    def gone() -> None:
+        loop.remove_reader(pipe)
+        scope.reschedule(loop.time())
+
+    try:
+        async with asyncio.timeout(None) as scope:
+            # The writing end of a pipe becomes readable when nobody is at the other end.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_reader(pipe, gone)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(NotImplementedError):
+                    loop.remove_reader(pipe)
+    except TimeoutError:
+        if scope.expired():
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+        raise
+
+
+def _stdout_pipe() -> int | None:
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return None
+    return number if stat.S_ISFIFO(os.fstat(number).st_mode) else None
 
 
 def print_retry(console: Console, name: str, retry: Retry) -> None:

@@ -17,7 +17,7 @@ from proxyconn.radio import Radio
 
 from .errors import CommandFailedError
 from .options import AsJson, Seconds, fleet_command
-from .output import print_json, safe, stderr, stdout
+from .output import print_json, safe, stderr, stdout, while_read
 from .rows import Row, device_row, proxy_row
 from .session import (
     KEY_HINT,
@@ -89,10 +89,11 @@ async def scan(settings: Settings, *, duration: Seconds = None, as_json: AsJson 
     async with open_fleet(settings) as fleet:
         with stderr().status("Looking for proxies"):
             await any_ready(fleet, settings)
-        if as_json:
-            await _scan_lines(fleet, duration)
-        else:
-            await _live(lambda: _scan_picture(fleet), duration)
+        async with while_read():
+            if as_json:
+                await _scan_lines(fleet, duration)
+            else:
+                await _live(lambda: _scan_picture(fleet), duration)
         if not fleet.devices:
             stderr().print("no device was heard")
 
@@ -124,12 +125,13 @@ async def slots(
     async with open_fleet(settings) as fleet:
         await all_settled(fleet, settings)
         any_slots(fleet, settings)
-        if as_json:
-            await _slot_lines(fleet, watch=watch)
-        elif watch:
-            await _live(lambda: _slots_picture(fleet), None)
-        else:
-            _print(_slots_picture(fleet))
+        async with while_read():
+            if as_json:
+                await _slot_lines(fleet, watch=watch)
+            elif watch:
+                await _live(lambda: _slots_picture(fleet), None)
+            else:
+                _print(_slots_picture(fleet))
 
 
 async def _slot_lines(fleet: Fleet, *, watch: bool) -> None:

@@ -13,7 +13,7 @@ from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Outcome
 from proxyconn_virtual.radio import LinkParameters
 from proxyconn_virtual.simulated import SimulatedAir
-from tests.cli.conftest import BEATS, LAMP, LOCK, STATE, STRAP, Program, all_free
+from tests.cli.conftest import BEATS, LAMP, LOCK, PROGRAM, STATE, STRAP, Program, all_free
 
 
 @pytest.fixture
@@ -77,7 +77,9 @@ async def test_read(program: Program, house: VirtualFleet, config: Path) -> None
     ("device", "characteristic", "words"),
     [
         (LAMP, "2a00cafe", "no characteristic with UUID 2a00cafe"),
-        (LAMP, "999", "no characteristic with handle 999; it has 2a00"),
+        (LAMP, "999", "no characteristic with handle 999; it has 3 (2a00), "),
+        (LOCK, "0x2a19", "; for the UUID write 2a19\n"),
+        (STRAP, "2a37", "cannot be read; its properties are notify; try `proxyconn notify`"),
         (LOCK, "2a19", "2 characteristics have the UUID 2a19; choose one by its handle"),
         (LOCK, STATE, "ESP_GATT_INSUF_AUTHENTICATION"),
     ],
@@ -101,7 +103,7 @@ async def test_read_fails(
 async def test_read_paired(program: Program, house: VirtualFleet, config: Path) -> None:
     """--pair opens what needs pairing."""
     done = await program.run("read", LOCK, STATE, "--pair", "--config", config)
-    assert (done.code, done.out) == (0, "01\n")
+    assert (done.code, done.out) == (0, "01  1\n")
 
 
 async def test_unknown_device(program: Program, house: VirtualFleet, config: Path) -> None:
@@ -164,7 +166,22 @@ async def test_notify_count(program: Program, house: VirtualFleet, config: Path)
     assert (done.code, len(done.lines)) == (0, 3)
     assert [line["hex"] for line in done.lines] == ["00", "01", "02"]
     done = await program.run("notify", STRAP, BEATS, *arguments)
-    assert [line.split()[-1] for line in done.out.splitlines()] == ["00", "01", "02"]
+    assert [line.split()[1:] for line in done.out.splitlines()] == [
+        ["00", "0"],
+        ["01", "1"],
+        ["02", "2"],
+    ]
+    await all_free(house)
+
+
+@pytest.mark.parametrize(("characteristic", "lines"), [(BEATS, 1), ("2a38", 0)])
+async def test_notify_reader_gone(
+    program: Program, house: VirtualFleet, config: Path, characteristic: str, lines: int
+) -> None:
+    """A reader that goes ends the command quietly, though no other value may ever come."""
+    command = f"{PROGRAM} notify {STRAP} {characteristic} --config {config} --json --for 60"
+    done = await program.run("-c", f"{command} | head -n {lines}", program="/bin/sh")
+    assert (len(done.lines), done.err) == (lines, "")
     await all_free(house)
 
 
@@ -252,7 +269,7 @@ async def test_retry_is_shown(program: Program, house: VirtualFleet, config: Pat
     """A retry is printed with its reason on stderr, and the output stays clean."""
     house.peripherals[0].outcomes.append(Outcome(reason=0x3E))
     done = await program.run("read", LAMP, STATE, "--config", config)
-    assert (done.code, done.out) == (0, "00\n")
+    assert (done.code, done.out) == (0, "00  0\n")
     assert done.err.startswith("retry: Lamp: attempt 1 on kitchen failed: ")
     assert "ESP_GATT_CONN_FAIL_ESTABLISH" in done.err
     assert "(next within 0.5 s)" in done.err

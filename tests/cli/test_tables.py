@@ -79,7 +79,15 @@ def test_printable() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(b"abc\0", "abc"), (b"\xff", None), (b"\x1b[31m", None), (b"", None), (b"x" * 65, None)],
+    [
+        (b"abc\0", "abc"),
+        (b"X", None),
+        (b"X\0", None),
+        (b"\xff", None),
+        (b"\x1b[31m", None),
+        (b"", None),
+        (b"x" * 65, None),
+    ],
 )
 def test_value_text(value: bytes, text: str | None) -> None:
     """A value is text only if it can be shown as such."""
@@ -87,6 +95,10 @@ def test_value_text(value: bytes, text: str | None) -> None:
 
 
 def test_value_markup(draw: Draw) -> None:
-    """A value is shown as bytes, and as text that is not read as markup."""
+    """A value is shown as bytes, as a number, and as text that is not read as markup."""
+    assert draw(value_markup(b"X")) == ["58  88"]
+    assert draw(value_markup(b"\x01\x02")) == ["01 02  513"]
+    assert draw(value_markup(b"\0\0\0\xff")) == ["00 00 00 ff  4278190080"]
+    assert draw(value_markup(b"Lamp")) == ['4c 61 6d 70  1886216524  "Lamp"']
     assert draw(value_markup(b"[b]")) == ['5b 62 5d  "[b]"']
     assert draw(value_markup(b"")) == ["(empty)"]

@@ -55,7 +55,7 @@ async def test_virtual(program: Program, tmp_path: Path) -> None:
         assert all(row["encrypted"] for row in found.json["proxies"])
         assert (found.code, found.err) == (0, "")
         read = await program.run("read", "Lamp", "2a24", "--config", file)
-        assert (read.code, read.out) == (0, '4c 61 6d 70  "Lamp"\n')
+        assert (read.code, read.out) == (0, '4c 61 6d 70  1886216524  "Lamp"\n')
 
     done = await use(program, file, work, "--proxies", "2", "--slots", "1")
     assert (done.code, done.err) == (130, "")
