@@ -33,6 +33,9 @@ KEY_VARIABLE = "PROXYCONN_KEY"
 
 PANEL = "Fleet"
 
+OWN_LOGGERS = ("proxyconn", "proxyconn_esphome", "proxyconn_virtual")
+USED_LOGGERS = ("aioesphomeapi", "zeroconf")
+
 _HOST = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?")
 _ADDRESS = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2}){5}")
 _ADDRESS_LIKE = re.compile(r"\w{1,2}(?:([:-])\w{1,2})(?:\1\w{1,2})+")
@@ -129,9 +132,15 @@ def fleet_settings(
         ),
     ] = 30.0,
     verbose: Annotated[
-        bool,
-        typer.Option("--verbose", "-v", help="Log to stderr.", rich_help_panel=PANEL),
-    ] = False,
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log to stderr; -vv logs what the libraries used do too.",
+            rich_help_panel=PANEL,
+        ),
+    ] = 0,
 ) -> Settings:
     """Return what the options, the configuration and the environment come to.
 
@@ -225,15 +234,30 @@ def load_config(path: Path | None) -> Config:
     return config
 
 
-def set_up_logging(*, verbose: bool) -> None:
-    """Log to stderr: everything of ours if `verbose`, else only what asks for attention."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR,
-        format="%(name)s: %(message)s",
-        handlers=[RichHandler(console=stderr(), show_path=False, log_time_format="%H:%M:%S.%f")],
-    )
-    for name in ("proxyconn", "proxyconn_esphome", "proxyconn_virtual", "aioesphomeapi"):
-        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.NOTSET)
+def set_up_logging(*, verbose: int) -> None:
+    """Log to stderr what asks for attention, and more if wanted.
+
+    Args:
+        verbose: 1 for everything of ours, 2 for that of the libraries used as well.
+    """
+    logging.basicConfig(level=logging.ERROR, handlers=[_log_handler()])
+    wanted = (OWN_LOGGERS if verbose else ()) + (USED_LOGGERS if verbose > 1 else ())
+    for name in wanted:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+
+
+def _log_handler() -> logging.Handler:
+    console = stderr()
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(
+            console=console, show_path=False, log_time_format="%H:%M:%S.%f"
+        )
+        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        return handler
+    # A file has no width to wrap at.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
 
 
 def fleet_command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 from pathlib import Path
@@ -297,7 +298,14 @@ async def test_ascii_terminal(program: Program, house: VirtualFleet, config: Pat
 
 
 async def test_verbose(program: Program, house: VirtualFleet, config: Path) -> None:
-    """--verbose logs to stderr, and no key among it."""
-    done = await program.run("discover", "--config", config, "-v", "--json")
-    assert (done.code, len(done.json["proxies"])) == (0, 2)
-    assert "proxyconn_esphome" in done.err
+    """-v logs what is ours to stderr, a line each; -vv what it uses too; no key among it."""
+    entry = re.compile(r"[\d-]+ [\d:,]+ DEBUG (\w+)[\w.]*: .+")
+    for option, names in (
+        ("-v", {"proxyconn_esphome"}),
+        ("-vv", {"proxyconn_esphome", "aioesphomeapi"}),
+    ):
+        done = await program.run("discover", "--config", config, option, "--json", COLUMNS="40")
+        assert (done.code, len(done.json["proxies"])) == (0, 2)
+        found = [entry.match(line) for line in done.err.splitlines()]
+        assert {match[1] for match in found if match} == names
+        assert all(found) or option == "-vv"
