@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 import json
 import os
 import random
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.table import Table
+from zeroconf import IPVersion
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from proxyconn.cli.errors import run
+from proxyconn.cli.errors import CommandFailedError, run
 from proxyconn.cli.options import parse_interface
 from proxyconn.cli.output import safe, stdout
 from proxyconn_virtual import events
+from proxyconn_virtual._mdns import SERVICE_TYPE
 from proxyconn_virtual._profiles import PROFILES
 from proxyconn_virtual._slots import MAX_SLOTS
 from proxyconn_virtual.catalogue import household
 from proxyconn_virtual.fleet import RadioKind, VirtualFleet, run_fleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
-from proxyconn_virtual.proxy import ProxySpec, new_noise_psk
+from proxyconn_virtual.proxy import MAX_NAME, ProxySpec, new_noise_psk
 
 ROOMS = ("kitchen", "bedroom", "garage", "cellar", "attic", "office", "hall", "garden")
 """Names of the first proxies; those after them are numbered."""
 
+PROBE_TIME = 0.75
+"""Seconds in which whoever has a name says so (RFC 6762 section 8.1)."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _BATTERY = 0x180F
 _LEVEL = 0x2A19
 _FIRST_ADDRESS = 0xC40000010000
@@ -58,9 +68,30 @@ Radio = Annotated[
 ]
 
 
-def proxy_names(count: int) -> list[str]:
+def parse_prefix(text: str) -> str:
+    """Return what names begin with for a `--prefix` option. Raises typer.BadParameter."""
+    prefix = text.removesuffix("-")
+    longest = MAX_NAME - len("-proxy-64")
+    if len(prefix) > longest or not _NAME.fullmatch(prefix):
+        raise typer.BadParameter(
+            f"{text!r} is not 1 to {longest} lower-case letters, digits and hyphens"
+        )
+    return f"{prefix}-"
+
+
+def parse_ipv4(text: str) -> str:
+    """Return the IPv4 address of an interface. Raises typer.BadParameter."""
+    address = parse_interface(text)
+    if ipaddress.ip_address(address).version != 4:
+        raise typer.BadParameter(f"{text!r} is not an IPv4 address, and no other is announced")
+    return address
+
+
+def proxy_names(count: int, prefix: str = "") -> list[str]:
     """Return as many different names of proxies."""
-    return [*ROOMS, *(f"proxy-{number}" for number in range(len(ROOMS) + 1, count + 1))][:count]
+    numbers = range(len(ROOMS) + 1, count + 1)
+    names = (*ROOMS, *(f"proxy-{number}" for number in numbers))
+    return [f"{prefix}{name}" for name in names[:count]]
 
 
 def crowd(proxies: Sequence[str], count: int, seed: int) -> list[Peripheral]:
@@ -100,6 +131,14 @@ def virtual(
         int | None,
         typer.Option(metavar="N", min=0, help="So many devices instead of the household's ten."),
     ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What the proxies' names begin with, for a second fleet beside another.",
+            parser=parse_prefix,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything random but the key.")] = 0,
     plaintext: Annotated[bool, typer.Option("--plaintext", help="Do not encrypt.")] = False,
     write_config: Annotated[
@@ -108,9 +147,7 @@ def virtual(
     ] = None,
     interface: Annotated[
         str,
-        typer.Option(
-            metavar="IP", help="Address to listen and to announce on.", parser=parse_interface
-        ),
+        typer.Option(metavar="IP", help="Address to listen and to announce on.", parser=parse_ipv4),
     ] = "127.0.0.1",
 ) -> None:
     """Run virtual proxies among virtual devices until Ctrl-C.
@@ -121,7 +158,7 @@ def virtual(
     """
     if profile not in PROFILES:
         raise typer.BadParameter(f"no profile {profile!r}; known: {', '.join(PROFILES)}")
-    names = proxy_names(proxies)
+    names = proxy_names(proxies, prefix or "")
     key = None if plaintext else new_noise_psk()
     specs = [ProxySpec(name=n, noise_psk=key, slots=slots, profile=profile) for n in names]
     around = household(names, seed) if devices is None else crowd(names, devices, seed)
@@ -140,17 +177,45 @@ def virtual(
                 soft_wrap=True,
             )
 
-        run(
-            run_fleet(
-                specs,
-                around,
-                on_ready=ready,
-                radio=radio,
-                seed=seed,
-                interface=interface,
-                host=interface,
-            )
+        fleet = run_fleet(
+            specs,
+            around,
+            on_ready=ready,
+            radio=radio,
+            seed=seed,
+            interface=interface,
+            host=interface,
         )
+        run(_run_alone(fleet, names, interface))
+
+
+async def _run_alone(
+    fleet: Coroutine[Any, Any, None], names: Sequence[str], interface: str
+) -> None:
+    """Run a fleet whose names nobody else announces.
+
+    Raises:
+        CommandFailedError: somebody does.
+    """
+    try:
+        if taken := await announced(names, interface):
+            raise CommandFailedError(
+                f"already announced on {interface}: {', '.join(taken)}; "
+                "give these proxies other names with --prefix TEXT, or end the other fleet"
+            )
+        await fleet
+    finally:
+        fleet.close()
+
+
+async def announced(names: Sequence[str], interface: str) -> list[str]:
+    """Return those of the names that somebody announces on an interface. Raises OSError."""
+    infos = {name: AsyncServiceInfo(SERVICE_TYPE, f"{name}.{SERVICE_TYPE}") for name in names}
+    async with AsyncZeroconf(interfaces=[interface], ip_version=IPVersion.V4Only) as zeroconf:
+        found = await asyncio.gather(
+            *(info.async_request(zeroconf.zeroconf, PROBE_TIME * 1000) for info in infos.values())
+        )
+    return [name for name, there in zip(infos, found, strict=True) if there]
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import ipaddress
 import logging
 import os
 import re
+import socket
 import stat
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -74,11 +76,25 @@ def parse_address(text: str) -> str:
 def parse_interface(text: str) -> str:
     """Return the IP address of a `--interface` option. Raises typer.BadParameter."""
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is not an IP address; give the address of the interface, not its name"
         ) from None
+    if not _is_ours(address):
+        raise typer.BadParameter(f"{text}: no interface of this machine has that address")
+    return str(address)
+
+
+def _is_ours(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError as exc:
+        # Whatever else there is against it, using it will tell.
+        return exc.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 Address = Annotated[

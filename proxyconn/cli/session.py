@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -23,7 +22,6 @@ from proxyconn import (
 )
 from proxyconn.radio import Radio
 
-from .errors import NO_SUCH_INTERFACE, CommandFailedError
 from .output import print_retry, safe, stderr
 
 DISCOVERY_TIME = 3.0
@@ -61,7 +59,7 @@ async def open_fleet(settings: Settings) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
         zeroconf = None
         if settings.interfaces:
-            zeroconf = _zeroconf(settings.interfaces)
+            zeroconf = AsyncZeroconf(interfaces=list(settings.interfaces))
             stack.push_async_callback(zeroconf.async_close)
         fleet = Fleet(
             settings.proxies,
@@ -70,15 +68,6 @@ async def open_fleet(settings: Settings) -> AsyncIterator[Fleet]:
             zeroconf=zeroconf,
         )
         yield await stack.enter_async_context(fleet)
-
-
-def _zeroconf(interfaces: Sequence[str]) -> AsyncZeroconf:
-    try:
-        return AsyncZeroconf(interfaces=list(interfaces))
-    except OSError as exc:
-        if exc.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
-            raise
-        raise CommandFailedError(f"{', '.join(interfaces)}: {NO_SUCH_INTERFACE}") from exc
 
 
 def by_name(fleet: Fleet) -> list[Radio]:

@@ -46,6 +46,8 @@ def test_help_tells_no_key(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, comm
         (["discover", "--no-discover"], "no proxy to use"),
         (["discover", "--proxy", "fe80::1"], "brackets"),
         (["discover", "--interface", "eth0"], "not an IP address"),
+        (["discover", "--interface", "203.0.113.1"], "no interface of this machine has that"),
+        (["virtual", "--interface", "203.0.113.1"], "no interface of this machine has that"),
         (["discover", "--timeout", "soon"], "--timeout"),
         (["read", LAMP], "CHAR"),
         (["read", "C4:00", "2a19", "--proxy", "a", "--timeout", "-1"], "--timeout"),
@@ -58,6 +60,9 @@ def test_help_tells_no_key(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, comm
         (["params", LAMP, "24", "40", "0", "10", "--proxy", "a"], "timeout must be at least"),
         (["virtual", "--profile", "1999"], "no profile"),
         (["virtual", "--radio", "cb"], "neither simulated nor bumble"),
+        (["virtual", "--prefix", "a_b"], "lower-case letters"),
+        (["virtual", "--prefix", "a" * 23], "is not 1 to 22"),
+        (["virtual", "--interface", "::1"], "not an IPv4 address"),
         (["demo", "--seed", "x"], "--seed"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import re
 import signal
 import stat
@@ -18,6 +20,11 @@ CELL = re.compile(r"\s{2,}")
 def read(file: Path) -> str:
     """Return what stands in a file; nothing if it is not there yet."""
     return file.read_text() if file.exists() else ""
+
+
+def own_prefix(file: Path) -> str:
+    """Return a prefix that no fleet of another test, or of another run, has."""
+    return f"t{hashlib.sha256(str(file).encode()).hexdigest()[:8]}{os.getpid():x}-"
 
 
 async def use(
@@ -38,7 +45,7 @@ async def use(
         finally:
             done.set()
 
-    options = ("virtual", "--write-config", str(file), *arguments)
+    options = ("virtual", "--write-config", str(file), "--prefix", own_prefix(file), *arguments)
     async with asyncio.TaskGroup() as group:
         group.create_task(worker())
         run = group.create_task(program.run_until(done, signal.SIGINT, *options))
@@ -94,10 +101,19 @@ def test_virtual_keeps_files(invoke: Invoke, tmp_path: Path) -> None:
     assert "not overwritten" in result.output
 
 
-def test_virtual_fails(invoke: Invoke, tmp_path: Path) -> None:
-    """A fleet that cannot listen says why, and leaves no file behind."""
-    file = tmp_path / "new.toml"
-    result = invoke("virtual", "--write-config", file, "--interface", "203.0.113.1")
-    assert result.exit_code == 1
-    assert "203.0.113.1" in result.output
-    assert not file.exists()
+async def test_virtual_beside_another(program: Program, tmp_path: Path) -> None:
+    """Names that another fleet announces are refused, and can be chosen."""
+    file = tmp_path / "virtual.toml"
+    prefix = own_prefix(file)
+
+    async def work() -> None:
+        second = ("virtual", "--write-config", tmp_path / "second.toml", "--proxies", "3")
+        done = await program.run(*second, "--prefix", prefix)
+        assert (done.code, done.out) == (1, "")
+        assert f"already announced on 127.0.0.1: {prefix}kitchen, {prefix}bedroom; " in done.err
+        assert "--prefix" in done.err
+        assert not await asyncio.to_thread((tmp_path / "second.toml").exists)
+
+    done = await use(program, file, work, "--proxies", "2")
+    assert done.code == 130
+    assert f" {prefix}kitchen " in done.out
