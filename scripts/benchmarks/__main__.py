@@ -34,7 +34,11 @@ def main() -> None:
     size = gatt.QUICK if options.quick else gatt.FULL
     if options.rounds:
         size = dataclasses.replace(size, rounds=options.rounds)
-    sides = [side for side in world.SIDES if options.level in ("both", side.split("-")[1])]
+    sides = [
+        side
+        for side in world.SIDES
+        if options.level == "both" or side == "bare" or side.endswith(options.level)
+    ]
     samples = gatt.run(size, sides)
     rows = list(report.rows(samples))
     setting: dict[str, Any] = {
@@ -43,7 +47,17 @@ def main() -> None:
         **{package: version(package) for package in PACKAGES},
     }
     if options.json:
-        print(json.dumps({"setting": setting, "figures": rows, "samples": samples}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "setting": setting,
+                    "figures": rows,
+                    "own": list(report.beyond_bare(samples)),
+                    "samples": samples,
+                },
+                indent=1,
+            )
+        )
         return
     print(", ".join(f"{name} {value}" for name, value in setting.items()), end="\n\n")
     print(report.table(rows, samples))

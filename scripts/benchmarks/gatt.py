@@ -125,6 +125,8 @@ def run(size: Size, sides: Sequence[str]) -> Samples:
                     print(f"round {round_number + 1}: {figure}", file=sys.stderr, flush=True)
                 for _ in range(size.repeats if figure else 1):
                     for side, process in processes.items():
+                        if side == "bare" and order["do"] != "connects":
+                            continue
                         process.tell(order)
                         result = process.hear()
                         if figure:

@@ -38,6 +38,28 @@ def rows(samples: Samples) -> Iterator[dict[str, Any]]:
                 }
 
 
+def beyond_bare(samples: Samples) -> Iterator[dict[str, Any]]:
+    """Yield what a connection costs each client beyond the bare exchange of messages."""
+    for figure, sides in samples.items():
+        bare = sides.get("bare")
+        for level in LEVELS if bare else ():
+            ours, peer = sides.get(f"ours-{level}"), sides.get(f"peer-{level}")
+            if not (bare and ours and peer):
+                continue
+            for unit in ("ms", "cpu_ms"):
+                floor, mine, theirs = (
+                    statistics.median(one[unit] for one in side) for side in (bare, ours, peer)
+                )
+                yield {
+                    "level": level,
+                    "figure": figure,
+                    "unit": unit,
+                    "bare": floor,
+                    "ours": mine - floor,
+                    "peer": theirs - floor,
+                }
+
+
 def table(found: Sequence[dict[str, Any]], samples: Samples) -> str:
     """Return a table for people."""
     lines = []
@@ -45,6 +67,8 @@ def table(found: Sequence[dict[str, Any]], samples: Samples) -> str:
         of_level = [row for row in found if row["level"] == level]
         if of_level:
             lines += [_TITLES[level], _HEAD, *map(_line, of_level), ""]
+            own = [row for row in beyond_bare(samples) if row["level"] == level]
+            lines += [_OWN, *map(_own_line, own), ""] if own else []
     lines.append(f"{_NOTES}\n{_proxy_share(samples)}")
     return "\n".join(lines)
 
@@ -56,6 +80,14 @@ def _line(row: dict[str, Any]) -> str:
     return (
         f"  {row['figure']:28}{UNITS[row['unit']]:>7}{ours:>10}{peer:>10}"
         f"{ratio['median']:>10.2f}  ({ratio['min']:.2f} - {ratio['max']:.2f})"
+    )
+
+
+def _own_line(row: dict[str, Any]) -> str:
+    ratio = f"{row['ours'] / row['peer']:.2f}" if row["peer"] > 0 else "-"
+    return (
+        f"  {row['figure']:28}{UNITS[row['unit']]:>7}{row['ours']:>10.2f}{row['peer']:>10.2f}"
+        f"{ratio:>10}  (bare {row['bare']:.2f})"
     )
 
 
@@ -80,6 +112,8 @@ _TITLES = {
 }
 
 _HEAD = f"{'':37}{'ours':>10}{'peer':>10}{'ours/peer':>10}  (least - most)"
+
+_OWN = "  the client's own: what is left without the bare exchange of the same messages"
 
 _NOTES = """\
 Medians; the ratio is that of two measurements taken one after the other, with its extremes.

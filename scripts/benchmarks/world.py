@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-SIDES: Final = ("ours-direct", "peer-direct", "ours-managed", "peer-managed")
+SIDES: Final = ("ours-direct", "peer-direct", "ours-managed", "peer-managed", "bare")
 """The clients that are measured; each has a proxy and peripherals of its own."""
 
 MOST_CONNECTIONS: Final = 100
