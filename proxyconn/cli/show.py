@@ -31,7 +31,7 @@ from .session import (
     not_ready,
     open_fleet,
 )
-from .tables import devices_table, proxies_table, slots_table
+from .tables import devices_table, loudest, proxies_table, slots_table
 
 SLOT_KEYS = ("name", "state", "slots")
 """What `slots --json` tells of a proxy."""
@@ -93,7 +93,7 @@ async def scan(settings: Settings, *, duration: Seconds = None, as_json: AsJson 
             if as_json:
                 await _scan_lines(fleet, duration)
             else:
-                await _live(lambda: _scan_picture(fleet), duration)
+                await _live(lambda fit: _scan_picture(fleet, fit=fit), duration)
         if not fleet.devices:
             stderr().print("no device was heard")
 
@@ -105,10 +105,13 @@ async def _scan_lines(fleet: Fleet, duration: float | None) -> None:
                 print_json(device_row(fleet, device))
 
 
-def _scan_picture(fleet: Fleet) -> Picture:
-    rows = [device_row(fleet, device) for device in fleet.devices]
+def _scan_picture(fleet: Fleet, *, fit: bool) -> Picture:
+    rows: Sequence[Row] = [device_row(fleet, device) for device in fleet.devices]
+    notes: Sequence[str] = not_ready(fleet)
+    if fit:
+        rows, notes = loudest(rows, notes, stdout())
     sources = [radio.name for radio in by_name(fleet) if radio.state is RadioState.READY]
-    return devices_table(rows, sources), not_ready(fleet)
+    return devices_table(rows, sources), notes
 
 
 @fleet_command
@@ -129,7 +132,7 @@ async def slots(
             if as_json:
                 await _slot_lines(fleet, watch=watch)
             elif watch:
-                await _live(lambda: _slots_picture(fleet), None)
+                await _live(lambda fit: _slots_picture(fleet), None)
             else:
                 _print(_slots_picture(fleet))
 
@@ -178,21 +181,23 @@ def _drawn(picture: Picture) -> Group:
     return Group(table, *map(safe, notes))
 
 
-async def _live(picture: Callable[[], Picture], duration: float | None) -> None:
+async def _live(picture: Callable[[bool], Picture], duration: float | None) -> None:
     """Show a picture that is drawn again and again, for ever if `duration` is None.
+
+    `picture` is told whether to fit on the screen; the last one need not.
 
     Off a terminal it is drawn once, at the end; without a duration, at once.
     """
     console = stdout()
     if not console.is_terminal:
         await asyncio.sleep(duration or 0.0)
-        _print(picture())
+        _print(picture(False))
         return
     with Live(console=console, auto_refresh=False) as live:
         try:
             async with asyncio.timeout(duration):
                 while True:
-                    live.update(_drawn(picture()), refresh=True)
+                    live.update(_drawn(picture(True)), refresh=True)
                     await asyncio.sleep(REFRESH)
         except TimeoutError:
-            live.update(_drawn(picture()), refresh=True)
+            live.update(_drawn(picture(False)), refresh=True)

@@ -15,6 +15,9 @@ from .rows import Row
 COLUMNS_OF_PROXIES = 4
 """Proxies that get a column of their own; more share one."""
 
+FRAME = 4
+"""Lines of a table that are no rows: header, rule, and a blank one at either end."""
+
 LOUD, FAINT = -65, -80
 """dBm between which a signal is fair."""
 
@@ -86,6 +89,20 @@ def devices_table(rows: Sequence[Row], sources: Sequence[str]) -> Table:
             f"{row['age']:.0f} s",
         )
     return made
+
+
+def loudest(
+    rows: Sequence[Row], notes: Sequence[str], to: Console
+) -> tuple[Sequence[Row], Sequence[str]]:
+    """Return the rows of devices that fit on a screen above the notes, and the notes.
+
+    How many were left out is the first note then.
+    """
+    room = to.height - FRAME - sum(len(note) // to.width + 1 for note in notes)
+    if len(rows) <= room:
+        return rows, notes
+    kept = sorted(rows, key=lambda row: -row["rssi"])[: max(room - 1, 1)]
+    return kept, [f"and {len(rows) - len(kept)} that are not as loud", *notes]
 
 
 def _rssi(rssi: int | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from proxyconn.cli.output import printable, value_markup, value_text
-from proxyconn.cli.tables import devices_table, slots_table
+from proxyconn.cli.tables import devices_table, loudest, slots_table
 
 Draw = Callable[[RenderableType], list[str]]
 
@@ -68,6 +68,17 @@ def test_devices_many_proxies(draw: Draw) -> None:
     lines = draw(devices_table([device("x", ("proxy-3", -60), ("proxy-0", -70))], sources))
     assert "Heard by" in lines[0]
     assert "proxy-3 -60, proxy-0 -70" in lines[2]
+
+
+def test_devices_that_fit(draw: Draw) -> None:
+    """What stands under the table is seen on a small screen too; the faintest devices are not."""
+    console = Console(file=io.StringIO(), width=40, height=10)
+    rows = [device(f"device-{number}", ("a", -40 - number)) for number in range(20)]
+    notes = ["kitchen: gone: " + "x" * 30]
+    kept, shown = loudest(rows, notes, console)
+    assert [row["name"] for row in kept] == ["device-0", "device-1", "device-2"]
+    assert shown == ["and 17 that are not as loud", *notes]
+    assert loudest(rows[:4], notes, console) == (rows[:4], notes)
 
 
 def test_printable() -> None:
