@@ -15,12 +15,17 @@ from dbus_fast.aio.message_bus import MessageBus
 from tests.vm.loop_thread import LoopThread
 
 ADAPTER = "org.bluez.Adapter1"
+AGENT = "org.bluez.Agent1"
+AGENTS = "org.bluez.AgentManager1"
+AGENT_PATH = "/agent"
 DEVICE = "org.bluez.Device1"
 OBJECTS = "org.freedesktop.DBus.ObjectManager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 DAEMON = "/usr/libexec/bluetooth/bluetoothd"
+SETTINGS = Path("/run/bluetoothd.conf")
 LOG = Path("/run/bluetoothd.log")
 ABSENT = {ErrorType.SERVICE_UNKNOWN.value, ErrorType.NAME_HAS_NO_OWNER.value}
+ROOT = "/org/bluez"
 Objects = dict[str, dict[str, dict[str, Variant]]]
 
 
@@ -53,9 +58,12 @@ class SystemBus:
         ):
             await self.call("/", "org.freedesktop.DBus", "AddMatch", "s", rule)
 
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> Message | None:
         if message.message_type is MessageType.SIGNAL:
             self._changed.set()
+        elif message.interface == AGENT:
+            return Message.new_method_return(message)  # which says yes, to whatever is asked
+        return None
 
     async def call(
         self, path: str, interface: str, member: str, signature: str = "", *body: Any
@@ -128,9 +136,12 @@ class Bluetoothd:
 
     def start(self) -> None:
         """Start it; returns when it answers."""
+        # It would power an adapter on by itself, at a moment of its own.
+        SETTINGS.write_text("[Policy]\nAutoEnable=false\n", encoding="utf-8")
+        command = [DAEMON, "--nodetach", f"--configfile={SETTINGS}"]
         with LOG.open("ab") as log:
-            self._process = subprocess.Popen([DAEMON, "-n"], stdout=log, stderr=log)
-        self._thread.run(self._bus.until(lambda objects: "/org/bluez" in objects))
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._thread.run(self._bus.until(lambda objects: ROOT in objects))
 
     def stop(self) -> None:
         """Stop it."""
@@ -139,32 +150,43 @@ class Bluetoothd:
             self._process.wait(10)
 
     async def restart(self) -> None:
-        """Stop it and start it again; returns when it answers and its adapters are powered."""
+        """Stop it and start it again; returns when its adapters are as they were."""
         await asyncio.to_thread(self._restart)
 
     def _restart(self) -> None:
-        known = [path for path, one in self.objects().items() if ADAPTER in one]
+        before = self.objects()
         self.stop()
         self.start()
-        for path in known:
-            self.power_on(path)
+        for path, interfaces in before.items():
+            if ADAPTER in interfaces:
+                self.power(path, on=_is_powered(before, path))
 
     def objects(self) -> Objects:
         """Return its objects."""
         return self._thread.run(self._bus.objects())
 
-    def power_on(self, path: str) -> None:
-        """Power an adapter on; returns when it is."""
-        self._thread.run(self._power_on(path))
+    def power(self, path: str, *, on: bool) -> None:
+        """Power an adapter on or off; returns when it is."""
+        self._thread.run(self._power(path, on))
 
-    async def _power_on(self, path: str) -> None:
+    async def _power(self, path: str, on: bool) -> None:
         await self._bus.until(lambda objects: path in objects)
-        # Busy: the daemon is powering it on already, as AutoEnable in its settings says.
+        powered = Variant("b", on)
+        await self._bus.call(path, PROPERTIES, "Set", "ssv", ADAPTER, "Powered", powered)
+        await self._bus.until(lambda objects: _is_powered(objects, path) is on)
+
+    def register_agent(self) -> None:
+        """Register an agent that accepts pairing, as desktops have one; without, none bonds."""
+        self._thread.run(self._register_agent())
+
+    async def _register_agent(self) -> None:
+        await self._bus.call(ROOT, AGENTS, "RegisterAgent", "os", AGENT_PATH, "NoInputNoOutput")
+        await self._bus.call(ROOT, AGENTS, "RequestDefaultAgent", "o", AGENT_PATH)
+
+    def unregister_agent(self) -> None:
+        """Take the agent back, if the daemon still has it."""
         with suppress(DBusError):
-            await self._bus.call(
-                path, PROPERTIES, "Set", "ssv", ADAPTER, "Powered", Variant("b", True)
-            )
-        await self._bus.until(lambda objects: _is_powered(objects, path))
+            self._thread.run(self._bus.call(ROOT, AGENTS, "UnregisterAgent", "o", AGENT_PATH))
 
     def forget_devices(self) -> None:
         """Remove every device, with its bond and what was cached of it."""

@@ -71,18 +71,14 @@ def all_hardware(loop_thread: LoopThread, daemon: Bluetoothd) -> Iterator[Hardwa
 def plugged_adapter(all_hardware: Hardware, daemon: Bluetoothd) -> Adapter:
     """Return an adapter that stays: bluetoothd has crashed when adapters came and went."""
     adapter = all_hardware.plug_in()
-    daemon.power_on(adapter.path)
+    daemon.power(adapter.path, on=True)
     return adapter
 
 
 @pytest.fixture(scope="session")
-def plugged_second_adapter(
-    plugged_adapter: Adapter, all_hardware: Hardware, daemon: Bluetoothd
-) -> Adapter:
+def plugged_second_adapter(plugged_adapter: Adapter, all_hardware: Hardware) -> Adapter:
     """Return another one."""
-    adapter = all_hardware.plug_in()
-    daemon.power_on(adapter.path)
-    return adapter
+    return all_hardware.plug_in()
 
 
 @pytest.fixture
@@ -116,9 +112,21 @@ def adapter(plugged_adapter: Adapter, hardware: Hardware) -> Adapter:
 
 
 @pytest.fixture
-def second_adapter(plugged_second_adapter: Adapter, hardware: Hardware) -> Adapter:
-    """Return hci1, powered on; from the first test that asks for it, it stays."""
-    return plugged_second_adapter
+def second_adapter(
+    plugged_second_adapter: Adapter, hardware: Hardware, bluetoothd: Bluetoothd
+) -> Iterator[Adapter]:
+    """Return hci1, powered on for this test: bleak takes any powered adapter by default."""
+    bluetoothd.power(plugged_second_adapter.path, on=True)
+    yield plugged_second_adapter
+    bluetoothd.power(plugged_second_adapter.path, on=False)
+
+
+@pytest.fixture
+def agent(bluetoothd: Bluetoothd) -> Iterator[None]:
+    """Have a pairing agent, which accepts. Without one bluetoothd neither bonds nor confirms."""
+    bluetoothd.register_agent()
+    yield
+    bluetoothd.unregister_agent()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ peripherals advertise. All of it runs in one thread, on whatever the loop of the
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ from tests.vm.loop_thread import LoopThread
 
 FIRST_ADDRESS = 0x00_1B_DC_00_00_01
 """Public address of the first adapter; the next ones follow."""
+
+POLL = 0.01
+"""Seconds between looks at a peripheral's state."""
 
 
 class CreatedConnection(NamedTuple):
@@ -130,6 +134,16 @@ class Hardware:
     def is_connected(self, address: str) -> bool:
         """Whether a peripheral has a link. Raises KeyError."""
         return self._peripherals[_number(address)].connected
+
+    async def until_disconnected(self, address: str) -> None:
+        """Return once a peripheral has no link: it learns of that after the kernel does."""
+        peripheral = self._peripherals[_number(address)]
+
+        async def disconnected() -> None:
+            while peripheral.connected:  # noqa: ASYNC110  # it tells its state, not the change
+                await asyncio.sleep(POLL)
+
+        await self._thread.do(disconnected())
 
     async def drop_link(self, address: str, reason: int = REMOTE_USER_TERMINATED) -> None:
         """Drop a peripheral's link from its side, with an HCI reason. Raises KeyError."""

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from bleak import BleakClient, BleakScanner
-from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
+from bleak import BleakClient
 
+from tests.vm.clients import DEADLINE, connected, heard
 from tests.vm.hardware import Adapter, Hardware
-from tests.vm.household import ADDRESS, COMMAND, LEVEL, MEASUREMENT, thermometer
+from tests.vm.household import ADDRESS, COMMAND, LEVEL, MEASUREMENT, SECRET, thermometer
 
 if TYPE_CHECKING:
     from tests.vm.bluez import Bluetoothd
-
-DEADLINE = 20.0
-"""Seconds within which anything has happened, on a processor emulated in software."""
-
-
-async def heard(adapter: str = "hci0") -> tuple[BLEDevice, AdvertisementData]:
-    """Scan with an adapter until it hears the thermometer with its scan response."""
-    async with asyncio.timeout(DEADLINE), BleakScanner(bluez={"adapter": adapter}) as scanner:
-        async for device, advertisement in scanner.advertisement_data():
-            if device.address == ADDRESS and advertisement.manufacturer_data:
-                return device, advertisement
-    raise TimeoutError
-
-
-@asynccontextmanager
-async def connected(adapter: str = "hci0", **options: object) -> AsyncIterator[BleakClient]:
-    device, _ = await heard(adapter)
-    async with BleakClient(device, timeout=DEADLINE) as client:
-        yield client
 
 
 async def test_scan(adapter: Adapter, hardware: Hardware) -> None:
@@ -51,7 +29,7 @@ async def test_connect(adapter: Adapter, hardware: Hardware) -> None:
     async with connected() as client:
         assert hardware.is_connected(ADDRESS)
         assert client.services.get_characteristic(LEVEL) is not None
-    assert not hardware.is_connected(ADDRESS)
+    await hardware.until_disconnected(ADDRESS)
 
 
 async def test_read(adapter: Adapter, hardware: Hardware) -> None:
@@ -81,6 +59,32 @@ async def test_notify_periodic(adapter: Adapter, hardware: Hardware) -> None:
         await client.start_notify(MEASUREMENT, lambda _, value: values.put_nowait(bytes(value)))
         assert [(await values.get())[0] for _ in range(3)] == [0, 1, 2]
         await client.stop_notify(MEASUREMENT)
+
+
+async def test_pair(adapter: Adapter, hardware: Hardware, agent: None) -> None:
+    """What needs encryption is read after pairing, and over a later link by the bond alone."""
+    await hardware.add(thermometer())
+    async with connected() as client:
+        await client.pair()
+        assert await client.read_gatt_char(SECRET) == b"hidden"
+    async with connected() as client:
+        assert await client.read_gatt_char(SECRET) == b"hidden"
+
+
+async def test_link_lost(adapter: Adapter, hardware: Hardware) -> None:
+    """A link that the peripheral drops is reported once, and a new one can be made."""
+    await hardware.add(thermometer())
+    lost = asyncio.Event()
+    device, _ = await heard()
+    client = BleakClient(device, lambda _: lost.set(), timeout=DEADLINE)
+    async with asyncio.timeout(2 * DEADLINE):
+        await client.connect()
+        await hardware.drop_link(ADDRESS)
+        await lost.wait()
+        assert not client.is_connected
+        await client.disconnect()  # or bleak would keep its connection to D-Bus
+        await client.connect()
+        await client.disconnect()
 
 
 async def test_second_adapter(
