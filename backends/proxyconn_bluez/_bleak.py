@@ -1,0 +1,44 @@
+"""What bleak keeps private and we cannot do without: the only module that touches it.
+
+bleak's own cache of GATT services lives in its BlueZ manager, and what a scanner has seen in the
+scanner's backend; neither has a public door. tests/bluez/test_bleak.py holds bleak's release to
+what is relied on here. Where it is gone, nothing is cached and nothing restored, with a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+
+from bleak import BleakScanner
+from bleak.backends.bluezdbus.manager import get_global_bluez_manager
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+from bleak.backends.service import BleakGATTServiceCollection
+
+_LOGGER = logging.getLogger(__name__)
+
+Seen = MutableMapping[str, tuple[BLEDevice, AdvertisementData]]
+
+
+async def services_cache() -> MutableMapping[str, BleakGATTServiceCollection]:
+    """Return bleak's services by object path of the device; a copy-less view of this loop's.
+
+    Raises:
+        BleakError, OSError, EOFError: bleak cannot reach BlueZ.
+    """
+    manager = await get_global_bluez_manager()
+    cache = getattr(manager, "_services_cache", None)
+    if isinstance(cache, MutableMapping):
+        return cache
+    _LOGGER.warning("this release of bleak hides its cache of services; it is not used")
+    return {}
+
+
+def seen_devices(scanner: BleakScanner) -> Seen:
+    """Return what a scanner has seen, by object path; to be added to."""
+    seen = getattr(getattr(scanner, "_backend", None), "seen_devices", None)
+    if isinstance(seen, MutableMapping):
+        return seen
+    _LOGGER.warning("this release of bleak hides what a scanner has seen; it is not added to")
+    return {}

@@ -1,0 +1,159 @@
+"""bleak's client for BlueZ, with what the kernel and bleak's cache offer beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bleak.args.bluez import BlueZClientArgs
+from bleak.backends.bluezdbus.client import BleakClientBlueZDBus
+from bleak.backends.device import BLEDevice
+from bleak.exc import BleakDeviceNotFoundError
+
+from proxyconn.radio import ConnectionParameters, NotConnectedError, split_device_path
+
+from ._bleak import services_cache
+from ._devices import RANDOM_ADDRESS, address_of, address_type_of, best_first
+from ._management import Management
+from ._objects import Properties, bluez_objects
+
+DEFAULT_TIMEOUT = 20.0
+"""Seconds for a link to open, as for a device behind a proxy."""
+
+
+class BlueZClient(BleakClientBlueZDBus):
+    """A client for one device on a local adapter.
+
+    Args:
+        address_or_ble_device: a device that bleak's scanner or `get_device` found, or an address.
+        services: UUIDs of the only services wanted, or None for all.
+        disconnected_callback: called in the event loop, once, each time the link is lost or closed.
+        timeout: seconds for a link to open.
+        bluez: bleak's arguments for BlueZ.
+        management: the kernel's management interface of the owner; None for one of the client's
+            own, which is open from its first use until the link ends.
+        connecting_params: what the kernel uses to open the link; None for its own.
+        connected_params: what the kernel is given once the link is open; None for no change.
+    """
+
+    def __init__(
+        self,
+        address_or_ble_device: BLEDevice | str,
+        services: set[str] | None = None,
+        *,
+        disconnected_callback: Callable[[], None] | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        bluez: BlueZClientArgs | None = None,
+        management: Management | None = None,
+        connecting_params: ConnectionParameters | None = None,
+        connected_params: ConnectionParameters | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._on_link_ended = disconnected_callback
+        super().__init__(
+            address_or_ble_device,
+            services,
+            disconnected_callback=self._link_ended,
+            timeout=timeout,
+            bluez=bluez or {},
+            **kwargs,
+        )
+        self._known_path: str | None = (
+            address_or_ble_device.details["path"]
+            if isinstance(address_or_ble_device, BLEDevice)
+            else None
+        )
+        self._management = management or Management()
+        self._owns_management = management is None
+        self._connecting_params = connecting_params
+        self._connected_params = connected_params
+
+    def _link_ended(self) -> None:
+        self._release_management()
+        if self._on_link_ended:
+            self._on_link_ended()
+
+    def _release_management(self) -> None:
+        if self._owns_management:
+            self._management.close()
+
+    async def connect(
+        self, pair: bool, dangerous_use_bleak_cache: bool = False, **kwargs: Any
+    ) -> None:
+        """Open the link and learn the services.
+
+        Raises:
+            BleakError: as bleak's client; also if the parameters that were asked for could not be
+                set, and then there is no link.
+        """
+        try:
+            if self._connecting_params:
+                await self._load(self._connecting_params)
+            await super().connect(pair, dangerous_use_bleak_cache, **kwargs)
+        except BaseException:
+            if not self.is_connected:
+                self._release_management()
+            raise
+        if self._connected_params:
+            try:
+                await self._load(self._connected_params)
+            except BaseException:
+                await self.disconnect()
+                raise
+
+    async def disconnect(self) -> None:
+        """Close the link, and the management socket with it. Harmless if there is no link."""
+        try:
+            await super().disconnect()
+        finally:
+            self._release_management()
+
+    async def clear_cache(self) -> bool:
+        """Forget the services that bleak keeps for the device; return whether there were any."""
+        path, _ = await self._identity()
+        return (await services_cache()).pop(path, None) is not None
+
+    async def set_connection_params(
+        self, min_interval: int, max_interval: int, latency: int, timeout: int
+    ) -> None:
+        """Give the kernel other connection parameters; intervals in 1.25 ms, timeout in 10 ms.
+
+        They hold from the next connection on, and since Linux 6.11 for the present one, too.
+
+        Raises:
+            ValueError: a parameter is out of its bounds; nothing was sent.
+            NotConnectedError: there is no link.
+            UnsupportedError: we lack CAP_NET_ADMIN; says so.
+            RadioError: the kernel refused.
+        """
+        parameters = ConnectionParameters(min_interval, max_interval, latency, timeout)
+        if not self.is_connected:
+            raise NotConnectedError(f"{self.address}: not connected")
+        await self._load(parameters)
+
+    async def _load(self, parameters: ConnectionParameters) -> None:
+        path, properties = await self._identity()
+        parts = split_device_path(path)
+        if parts is None:
+            raise BleakDeviceNotFoundError(self.address, f"{path} is not a device of BlueZ")
+        await self._management.load_connection_parameters(
+            parts[0],
+            address_of(properties) or parts[1],
+            address_type_of(properties) == RANDOM_ADDRESS,
+            parameters,
+        )
+
+    async def _identity(self) -> tuple[str, Properties]:
+        """Return object path and present properties; pairing may have changed address and type."""
+        async with bluez_objects() as objects:
+            if self._known_path:
+                found = objects.device(self._known_path)
+                if found is not None:
+                    return self._known_path, dict(found)
+            else:
+                named = self.address.upper()
+                same = [one for one in objects.devices() if address_of(one[1]) == named]
+                if same:
+                    path, properties = best_first(same)[0]
+                    return path, dict(properties)
+        raise BleakDeviceNotFoundError(self.address, f"BlueZ does not know {self.address}")
