@@ -104,15 +104,16 @@ class LocalStack(Protocol):
         ...
 
 
-# What is installed does not change while we run; reading it is file access, not for an event loop.
-_STACKS: tuple[EntryPoint, ...] = (
+LOCAL_STACKS: tuple[EntryPoint, ...] = (
     tuple(entry_points(group=LOCAL_GROUP)) if sys.platform == "linux" else ()
 )
+"""The stacks that are installed. They are read once, here: that is file access, which no event loop
+should wait for."""
 
 
 def load_local_stack() -> LocalStack | None:
     """Return the stack of this machine, importing it the first time; None where there is none."""
-    for point in _STACKS:
+    for point in LOCAL_STACKS:
         try:
             stack: LocalStack = point.load()()
         except ImportError as exc:
@@ -124,7 +125,7 @@ def load_local_stack() -> LocalStack | None:
 
 async def local_stack() -> LocalStack | None:
     """Return the stack of this machine; the import happens off the event loop."""
-    return await asyncio.to_thread(load_local_stack) if _STACKS else None
+    return await asyncio.to_thread(load_local_stack) if LOCAL_STACKS else None
 
 
 @asynccontextmanager

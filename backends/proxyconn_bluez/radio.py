@@ -39,7 +39,10 @@ class BlueZBackend:
             return
         if sys.platform != "linux":
             raise UnsupportedError("local adapters can be part of a fleet only on Linux, by BlueZ")
-        module = await asyncio.to_thread(import_module, "proxyconn_bluez._adapters")
+        try:
+            module = await asyncio.to_thread(import_module, "proxyconn_bluez._adapters")
+        except ImportError as exc:
+            raise UnsupportedError(f"local adapters need bleak's BlueZ backend: {exc}") from exc
         self._adapters = module.LocalAdapters(self._options.local_adapters, self._sink)
         await self._adapters.start()
 
