@@ -118,7 +118,9 @@ class BlueZRadio:
             "state": str(self.state),
             "problem": self.problem,
             "address": adapter.get("Address"),
-            "slots": slots and {"limit": slots.slots, "free": slots.free, "held": slots.allocated},
+            "slots": slots
+            and {"limit": slots.slots, "free": slots.free, "allocated": slots.allocated},
+            "waiting": self.queue.waiting,
         }
 
     # For its clients

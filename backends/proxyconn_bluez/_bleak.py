@@ -1,20 +1,22 @@
 """What bleak keeps private and we cannot do without: the only module that touches it.
 
-bleak's own cache of GATT services lives in its BlueZ manager, and what a scanner has seen in the
-scanner's backend; neither has a public door. tests/bluez/test_bleak.py holds bleak's release to
+bleak's own cache of GATT services lives in its BlueZ manager, and so does its bus, whose loss it
+handles while it does not notice that of bluetoothd. What a scanner has seen is in the scanner's
+backend. None of them has a public door. tests/bluez/test_bleak.py holds bleak's release to
 what is relied on here. Where it is gone, nothing is cached and nothing restored, with a warning.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 
 from bleak import BleakScanner
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.backends.service import BleakGATTServiceCollection
+from dbus_fast.aio.message_bus import MessageBus
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ Seen = MutableMapping[str, tuple[BLEDevice, AdvertisementData]]
 
 
 async def services_cache() -> MutableMapping[str, BleakGATTServiceCollection]:
-    """Return bleak's services by object path of the device; a copy-less view of this loop's.
+    """Return bleak's services by object path of the device; this loop's own, not a copy.
 
     Raises:
         BleakError, OSError, EOFError: bleak cannot reach BlueZ.
@@ -33,6 +35,28 @@ async def services_cache() -> MutableMapping[str, BleakGATTServiceCollection]:
         return cache
     _LOGGER.warning("this release of bleak hides its cache of services; it is not used")
     return {}
+
+
+async def bus_dropper() -> Callable[[], None]:
+    """Return what makes bleak drop its present bus, and with it all that it knew of bluetoothd.
+
+    bleak then tells every client of this loop that its link is lost, and connects anew when it is
+    asked for something. A bus that bleak has replaced by then is left alone.
+
+    Raises:
+        BleakError, OSError, EOFError: bleak cannot reach BlueZ.
+    """
+    manager = await get_global_bluez_manager()
+    bus = getattr(manager, "_bus", None)
+    if not isinstance(bus, MessageBus):
+        _LOGGER.warning("this release of bleak hides its bus; a lost bluetoothd goes unnoticed")
+        return lambda: None
+
+    def drop() -> None:
+        if bus.connected:
+            bus.disconnect()
+
+    return drop
 
 
 def seen_devices(scanner: BleakScanner) -> Seen:

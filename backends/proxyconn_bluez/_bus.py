@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from bleak.backends.bluezdbus.utils import get_dbus_authenticator
@@ -78,3 +78,10 @@ async def call(
     if reply.message_type is MessageType.ERROR:
         raise BleakDBusError(reply.error_name or "", reply.body)
     return reply.body
+
+
+async def ended(bus: MessageBus) -> BaseException | None:
+    """Wait until a connection has ended; return what ended it, None if we did."""
+    lost: Awaitable[None] = bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+    (reason,) = await asyncio.gather(lost, return_exceptions=True)
+    return reason

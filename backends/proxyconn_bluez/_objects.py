@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ from ._bus import (
     OBJECT_MANAGER,
     PROPERTIES,
     call,
+    ended,
     open_bus,
 )
 
@@ -174,8 +175,7 @@ class BlueZObjects:
         await self.until(lambda: self.closed or self.owners_seen != seen, None)
 
     async def _until_lost(self) -> None:
-        lost: Awaitable[None] = self.bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
-        (reason,) = await asyncio.gather(lost, return_exceptions=True)
+        reason = await ended(self.bus)
         _LOGGER.debug("D-Bus connection ended: %r", reason)
         self.closed = True
         self._forget()

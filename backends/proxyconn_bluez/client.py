@@ -8,11 +8,17 @@ from typing import Any
 from bleak.args.bluez import BlueZClientArgs
 from bleak.backends.bluezdbus.client import BleakClientBlueZDBus
 from bleak.backends.device import BLEDevice
-from bleak.exc import BleakDeviceNotFoundError
+from bleak.exc import BleakDeviceNotFoundError, BleakError
 
-from proxyconn.radio import ConnectionParameters, NotConnectedError, split_device_path
+from proxyconn.radio import (
+    ConnectionParameters,
+    NotConnectedError,
+    RadioUnavailableError,
+    split_device_path,
+)
 
-from ._bleak import services_cache
+from ._bleak import bus_dropper, services_cache
+from ._daemon import DaemonWatch
 from ._devices import RANDOM_ADDRESS, address_of, address_type_of, best_first
 from ._management import Management
 from ._objects import Properties, bluez_objects
@@ -65,15 +71,19 @@ class BlueZClient(BleakClientBlueZDBus):
         )
         self._management = management or Management()
         self._owns_management = management is None
+        self._daemon: DaemonWatch | None = None
         self._connecting_params = connecting_params
         self._connected_params = connected_params
 
     def _link_ended(self) -> None:
-        self._release_management()
+        self._release()
         if self._on_link_ended:
             self._on_link_ended()
 
-    def _release_management(self) -> None:
+    def _release(self) -> None:
+        daemon, self._daemon = self._daemon, None
+        if daemon:
+            daemon.close()
         if self._owns_management:
             self._management.close()
 
@@ -83,30 +93,39 @@ class BlueZClient(BleakClientBlueZDBus):
         """Open the link and learn the services.
 
         Raises:
-            BleakError: as bleak's client; also if the parameters that were asked for could not be
-                set, and then there is no link.
+            BleakError, TimeoutError, EOFError, BrokenPipeError: as bleak's client; also if the
+                parameters that were asked for could not be set. There is no link then.
+            RadioUnavailableError: the bus cannot be reached.
         """
+        if self.is_connected:
+            raise BleakError(f"{self.address}: already connected")
         try:
             if self._connecting_params:
                 await self._load(self._connecting_params)
             await super().connect(pair, dangerous_use_bleak_cache, **kwargs)
-        except BaseException:
-            if not self.is_connected:
-                self._release_management()
-            raise
-        if self._connected_params:
-            try:
-                await self._load(self._connected_params)
-            except BaseException:
-                await self.disconnect()
+        except OSError as exc:
+            self._release()
+            if isinstance(exc, TimeoutError | BrokenPipeError):
                 raise
+            raise RadioUnavailableError(f"{self.address}: D-Bus failed: {exc}") from exc
+        except BaseException:
+            self._release()
+            raise
+        try:
+            # bleak does not notice that bluetoothd has gone, and would call the link up for ever.
+            self._daemon = await DaemonWatch.open(await bus_dropper())
+            if self._connected_params:
+                await self._load(self._connected_params)
+        except BaseException:
+            await self.disconnect()
+            raise
 
     async def disconnect(self) -> None:
         """Close the link, and the management socket with it. Harmless if there is no link."""
         try:
             await super().disconnect()
         finally:
-            self._release_management()
+            self._release()
 
     async def clear_cache(self) -> bool:
         """Forget the services that bleak keeps for the device; return whether there were any."""

@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.bluez.fake_bluez import FakeBlueZ
+    from tests.bluez.fake_kernel import FakeKernel
 
 HERE = Path(__file__).parent
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -89,3 +90,21 @@ async def bluez(system_bus: SystemBus) -> AsyncIterator[FakeBlueZ]:
     fake.add_adapter()
     yield fake
     await fake.stop()
+
+
+@pytest.fixture
+async def kernel() -> AsyncIterator[FakeKernel]:
+    """Return a kernel that hears commands and answers as the test says."""
+    from tests.bluez.fake_kernel import FakeKernel
+
+    kernel = FakeKernel()
+    yield kernel
+    kernel.close()
+
+
+@pytest.fixture
+def known_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare bleak the program that it asks for the version of BlueZ."""
+    from bleak.backends.bluezdbus.version import BlueZFeatures
+
+    monkeypatch.setattr(BlueZFeatures, "checked_bluez_version", True)

@@ -7,6 +7,7 @@ and python-dbusmock needs libraries of the system to be compiled. Here every pro
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from dbus_fast import BusType, ErrorType, Message, MessageType, NameFlag, Variant
@@ -32,8 +33,10 @@ class FakeBlueZ:
     Attributes:
         calls: object path and member of each method call to an adapter or a device, in order.
         silent: members that are not answered.
-        errors: member -> name of the D-Bus error it is answered with.
+        errors: member, alone or after its object path and a space -> name of the D-Bus error it is
+            answered with.
         keeps_links: whether a device stays connected after Disconnect.
+        resolves: whether services are known once a device is connected.
     """
 
     def __init__(self) -> None:
@@ -42,6 +45,7 @@ class FakeBlueZ:
         self.silent: set[str] = set()
         self.errors: dict[str, str] = {}
         self.keeps_links = False
+        self.resolves = True
         self._bus: MessageBus | None = None
         self._called = asyncio.Event()
 
@@ -59,10 +63,13 @@ class FakeBlueZ:
 
     async def stop(self) -> None:
         """Leave the bus without a word, as a daemon that is killed."""
-        if self._bus and self._bus.connected:
-            self._bus.disconnect()
-            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
-        self._bus = None
+        bus, self._bus = self._bus, None
+        if bus is None:
+            return
+        if bus.connected:
+            bus.disconnect()
+        ended: Awaitable[None] = bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        await asyncio.gather(ended, return_exceptions=True)
 
     # Objects
 
@@ -95,9 +102,10 @@ class FakeBlueZ:
         self.add(path, DEVICE, {**known, **properties})
         return path
 
-    def add_service(self, device: str, uuid: str = "0000180f-0000-1000-8000-00805f9b34fb") -> None:
+    def add_service(self, device: str, uuid: str, handle: int = 0x0A) -> None:
         """Give a device a service with one characteristic."""
-        service, char = f"{device}/service000a", f"{device}/service000a/char000b"
+        service = f"{device}/service{handle:04x}"
+        char = f"{service}/char{handle + 1:04x}"
         self.add(
             service,
             "org.bluez.GattService1",
@@ -134,6 +142,10 @@ class FakeBlueZ:
         """Let a link come or go."""
         self.change(path, Connected=Variant("b", connected))
 
+    def resolve(self, path: str) -> None:
+        """Let the services of a device be known."""
+        self.change(path, ServicesResolved=Variant("b", True))
+
     def _signal(self, path: str, interface: str, member: str, signature: str, *body: Any) -> None:
         if self._bus and self._bus.connected:
             self._bus.send(Message.new_signal(path, interface, member, signature, list(body)))
@@ -149,8 +161,9 @@ class FakeBlueZ:
             self._called.set()
         if member in self.silent:
             return True
-        if member in self.errors:
-            return Message.new_error(message, self.errors[member], "as the test wants it")
+        error = self.errors.get(member) or self.errors.get(f"{path} {member}")
+        if error:
+            return Message.new_error(message, error, "as the test wants it")
         if member == "GetManagedObjects":
             return Message.new_method_return(message, "a{oa{sa{sv}}}", [self.objects])
         if path not in self.objects:

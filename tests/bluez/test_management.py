@@ -5,67 +5,18 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from proxyconn import ConnectionParameters, ErrorKind, RadioError, UnsupportedError
 from proxyconn_bluez._management import Management
 from proxyconn_bluez._mgmt import ManagementStatus, load_connection_parameters, parse_reply
+from tests.bluez.fake_kernel import FakeKernel, reply
 
 ADDRESS = "C4:00:00:00:00:01"
 SLOW = ConnectionParameters(800, 800, 0, 600)
 COMMAND = bytes.fromhex("35000200110001000100000000c4022003200300005802")
 """Load Connection Parameters for hci2, written out by hand from BlueZ doc/mgmt-api.txt."""
-
-
-def reply(opcode: int, index: int, status: int, event: int = 1) -> bytes:
-    body = opcode.to_bytes(2, "little") + bytes([status])
-    return b"".join(n.to_bytes(2, "little") for n in (event, index, len(body))) + body
-
-
-class Kernel:
-    """The other end of the sockets that are opened."""
-
-    def __init__(self) -> None:
-        self.opened: list[socket.socket] = []
-        self._first = asyncio.Event()
-        self._another = asyncio.Event()
-
-    async def next_socket(self) -> None:
-        """Wait until a second socket has been opened."""
-        async with asyncio.timeout(10):
-            await self._another.wait()
-
-    def open(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        self.opened.append(theirs)
-        self._first.set()
-        if len(self.opened) > 1:
-            self._another.set()
-        return ours
-
-    async def command(self) -> bytes:
-        async with asyncio.timeout(10):
-            await self._first.wait()
-            return await asyncio.get_running_loop().sock_recv(self.opened[-1], 1000)
-
-    def send(self, packet: bytes) -> None:
-        self.opened[-1].send(packet)
-
-    def close(self) -> None:
-        for sock in self.opened:
-            sock.close()
-
-
-@pytest.fixture
-def kernel() -> Iterator[Kernel]:
-    """Return a kernel that hears commands and answers as the test says."""
-    kernel = Kernel()
-    yield kernel
-    kernel.close()
 
 
 def test_load_connection_parameters_bytes() -> None:
@@ -90,7 +41,7 @@ def test_parse_reply() -> None:
     assert [parse_reply(whole[:n]) for n in range(len(whole))] == [None] * len(whole)
 
 
-async def test_load_matches_its_reply(kernel: Kernel) -> None:
+async def test_load_matches_its_reply(kernel: FakeKernel) -> None:
     """Events, and replies to other commands or controllers, do not end the wait."""
     management = Management(kernel.open)
     loading = asyncio.create_task(
@@ -106,7 +57,7 @@ async def test_load_matches_its_reply(kernel: Kernel) -> None:
     management.close()
 
 
-async def test_load_keeps_its_socket(kernel: Kernel) -> None:
+async def test_load_keeps_its_socket(kernel: FakeKernel) -> None:
     """Commands share a socket and take turns; closing twice is harmless."""
     management = Management(kernel.open)
     loading = [
@@ -126,7 +77,7 @@ async def test_load_keeps_its_socket(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize("event", [1, 2])
-async def test_load_without_the_right(kernel: Kernel, event: int) -> None:
+async def test_load_without_the_right(kernel: FakeKernel, event: int) -> None:
     """A kernel that denies permission is an error that names the capability."""
     management = Management(kernel.open)
     loading = asyncio.create_task(
@@ -162,7 +113,7 @@ async def test_open_without_bluetooth() -> None:
     assert "CAP_NET_ADMIN" not in str(caught.value)
 
 
-async def test_load_refused(kernel: Kernel) -> None:
+async def test_load_refused(kernel: FakeKernel) -> None:
     """Any other refusal carries the kernel's status."""
     management = Management(kernel.open)
     loading = asyncio.create_task(
@@ -177,7 +128,7 @@ async def test_load_refused(kernel: Kernel) -> None:
     management.close()
 
 
-async def test_socket_dies(kernel: Kernel) -> None:
+async def test_socket_dies(kernel: FakeKernel) -> None:
     """A socket that dies in mid-call fails the call, and the next command opens another."""
     management = Management(kernel.open)
     loading = asyncio.create_task(
@@ -196,7 +147,7 @@ async def test_socket_dies(kernel: Kernel) -> None:
     management.close()
 
 
-async def test_load_cancelled(kernel: Kernel) -> None:
+async def test_load_cancelled(kernel: FakeKernel) -> None:
     """A late reply to a command that was cancelled does not end the next one like it."""
     management = Management(kernel.open)
     loading = asyncio.create_task(
@@ -215,7 +166,7 @@ async def test_load_cancelled(kernel: Kernel) -> None:
 
 
 @pytest.mark.looptime
-async def test_load_unanswered(kernel: Kernel) -> None:
+async def test_load_unanswered(kernel: FakeKernel) -> None:
     """A kernel that does not answer ends the wait after five seconds."""
     management = Management(kernel.open)
     started = asyncio.get_running_loop().time()
