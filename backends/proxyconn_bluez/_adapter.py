@@ -53,7 +53,7 @@ class BlueZRadio:
         self._sink = sink
         self._ledger = SlotLedger(name)
         self.queue = SlotQueue(self._ledger)
-        self._scanning = Scanning(name, self._heard, self._scan_changed)
+        self._scanning = Scanning(name, self._heard, self._tell_state, lambda: watch.generation)
         self._told: tuple[RadioState, str | None] | None = None
 
     def __repr__(self) -> str:
@@ -164,9 +164,6 @@ class BlueZRadio:
         self.queue.notify()
         if events or not self._ledger.reported:
             self._sink.slots_changed(self, events)
-
-    def _scan_changed(self) -> None:
-        self._tell_state()
 
     def _tell_state(self) -> None:
         now = (self.state, self.problem)

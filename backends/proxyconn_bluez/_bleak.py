@@ -9,7 +9,7 @@ what is relied on here. Where it is gone, nothing is cached and nothing restored
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 
 from bleak import BleakScanner
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
@@ -37,26 +37,39 @@ async def services_cache() -> MutableMapping[str, BleakGATTServiceCollection]:
     return {}
 
 
-async def bus_dropper() -> Callable[[], None]:
-    """Return what makes bleak drop its present bus, and with it all that it knew of bluetoothd.
+class BleakBus:
+    """The bus that bleak's manager of this loop uses at present."""
 
-    bleak then tells every client of this loop that its link is lost, and connects anew when it is
-    asked for something. A bus that bleak has replaced by then is left alone.
+    def __init__(self, bus: MessageBus | None) -> None:
+        self._bus = bus
+
+    @property
+    def alive(self) -> bool:
+        """Whether an answer can still come over it."""
+        return self._bus is None or self._bus.connected
+
+    def drop(self) -> None:
+        """Make bleak lose this bus, and with it all that it knew of bluetoothd; idempotent.
+
+        bleak then tells every client of this loop that its link is lost, and connects anew when it
+        is asked for something. A bus that bleak has taken since is left alone.
+        """
+        if self._bus and self._bus.connected:
+            self._bus.disconnect()
+
+
+async def bleak_bus() -> BleakBus:
+    """Return the bus that bleak uses at present.
 
     Raises:
         BleakError, OSError, EOFError: bleak cannot reach BlueZ.
     """
     manager = await get_global_bluez_manager()
     bus = getattr(manager, "_bus", None)
-    if not isinstance(bus, MessageBus):
-        _LOGGER.warning("this release of bleak hides its bus; a lost bluetoothd goes unnoticed")
-        return lambda: None
-
-    def drop() -> None:
-        if bus.connected:
-            bus.disconnect()
-
-    return drop
+    if isinstance(bus, MessageBus):
+        return BleakBus(bus)
+    _LOGGER.warning("this release of bleak hides its bus; a lost bluetoothd goes unnoticed")
+    return BleakBus(None)
 
 
 def seen_devices(scanner: BleakScanner) -> Seen:

@@ -13,6 +13,8 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakError
 
+from ._bleak import BleakBus, bleak_bus
+
 START_TIMEOUT = 10.0
 """Seconds for BlueZ to start a scan: power and discovery are asked of the controller."""
 
@@ -36,6 +38,7 @@ class Scanning:
         adapter: name of the adapter (`hciN`).
         heard: called with each device and its advertisement.
         changed: called when a scan has started, ended or failed.
+        generation: returns another value for another bluetoothd.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class Scanning:
         adapter: str,
         heard: Callable[[BLEDevice, AdvertisementData], None],
         changed: Callable[[], None],
+        generation: Callable[[], object],
     ) -> None:
         self.running = False
         self.problem: str | None = None
         self._adapter = adapter
         self._heard = heard
         self._changed = changed
+        self._generation = generation
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -97,13 +102,26 @@ class Scanning:
         )
         async with asyncio.timeout(START_TIMEOUT):
             await scanner.start()
+            bus = await bleak_bus()
+        generation = self._generation()
         try:
             self._set(True, None)
             await self._unwanted.wait()
         finally:
             self._set(False, None)
-            async with asyncio.timeout(STOP_TIMEOUT):
+            await self._stop(scanner, bus)
+            if self._generation() != generation:
+                # bleak does not notice a new bluetoothd, and takes the old one's devices for real.
+                bus.drop()
+
+    async def _stop(self, scanner: BleakScanner, bus: BleakBus) -> None:
+        try:
+            # Without a bus no answer comes, but bleak lets go of the callback before it waits.
+            async with asyncio.timeout(STOP_TIMEOUT if bus.alive else 0):
                 await scanner.stop()
+        except Exception as exc:
+            # The adapter, bluetoothd or the bus has gone, and the scan with it.
+            _LOGGER.debug("%s: scan could not be stopped: %r", self._adapter, exc, exc_info=True)
 
     def _set(self, running: bool, problem: str | None) -> None:
         self.running, self.problem = running, problem

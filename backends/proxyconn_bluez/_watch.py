@@ -27,6 +27,7 @@ class BlueZWatch:
     def __init__(self) -> None:
         self.problem: str | None = "bluetoothd has not been asked yet"
         self._objects: BlueZObjects | None = None
+        self._buses = 0
         self._task: asyncio.Task[None] | None = None
         self._looked = asyncio.Event()
         self._link_callbacks: list[Callable[[], object]] = []
@@ -36,6 +37,11 @@ class BlueZWatch:
     def present(self) -> bool:
         """Whether bluetoothd is running."""
         return self._objects is not None and self._objects.present
+
+    @property
+    def generation(self) -> tuple[int, int]:
+        """Another value for each bluetoothd that is followed, and while there is none."""
+        return (self._buses, self._objects.owners_seen if self._objects else -1)
 
     async def start(self) -> None:
         """Begin to follow; returns once bluetoothd has answered or is known to be absent."""
@@ -111,6 +117,7 @@ class BlueZWatch:
     async def _follow(self, objects: BlueZObjects) -> None:
         objects.listen(self._changed)
         self._objects = objects
+        self._buses += 1
         try:
             while not objects.closed:
                 seen = objects.owners_seen

@@ -17,7 +17,7 @@ from proxyconn.radio import (
     split_device_path,
 )
 
-from ._bleak import bus_dropper, services_cache
+from ._bleak import bleak_bus, services_cache
 from ._daemon import DaemonWatch
 from ._devices import RANDOM_ADDRESS, address_of, address_type_of, best_first
 from ._management import Management
@@ -113,7 +113,7 @@ class BlueZClient(BleakClientBlueZDBus):
             raise
         try:
             # bleak does not notice that bluetoothd has gone, and would call the link up for ever.
-            self._daemon = await DaemonWatch.open(await bus_dropper())
+            self._daemon = await DaemonWatch.open((await bleak_bus()).drop)
             if self._connected_params:
                 await self._load(self._connected_params)
         except BaseException:

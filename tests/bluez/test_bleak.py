@@ -9,7 +9,7 @@ from bleak import BleakScanner
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
 from bleak.backends.service import BleakGATTServiceCollection
 
-from proxyconn_bluez._bleak import bus_dropper, seen_devices, services_cache
+from proxyconn_bluez._bleak import bleak_bus, seen_devices, services_cache
 from tests.bluez.fake_bluez import FakeBlueZ
 
 ADDRESS = "C4:00:00:00:00:01"
@@ -42,7 +42,7 @@ async def test_services_cache_is_filled(bluez: FakeBlueZ) -> None:
     assert characteristic.obj[0] == f"{path}/service000a/char000b"
 
 
-async def test_bus_dropper(bluez: FakeBlueZ) -> None:
+async def test_drop_bus(bluez: FakeBlueZ) -> None:
     """Without its bus bleak tells that a link is lost, and forgets what it knew."""
     path = bluez.add_device(ADDRESS)
     bluez.set_connected(path, True)
@@ -50,14 +50,15 @@ async def test_bus_dropper(bluez: FakeBlueZ) -> None:
     lost: asyncio.Queue[bool] = asyncio.Queue()
     manager.add_device_watcher(path, lost.put_nowait, lambda path, value: None)
     assert manager.is_connected(path)
-    drop = await bus_dropper()
-    drop()
+    bus = await bleak_bus()
+    assert bus.alive
+    bus.drop()
     async with asyncio.timeout(10):
         assert await lost.get() is False
     assert not manager.is_connected(path)
-    drop()
+    assert not bus.alive
     assert (await get_global_bluez_manager()).is_connected(path)
-    drop()
+    bus.drop()
     assert (await get_global_bluez_manager()).is_connected(path)
 
 
@@ -81,7 +82,7 @@ async def test_hidden(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapture
     """Where bleak hides it, nothing is cached, dropped or seen, and the log says so."""
     monkeypatch.setattr("proxyconn_bluez._bleak.get_global_bluez_manager", _returning(object()))
     assert await services_cache() == {}
-    (await bus_dropper())()
+    (await bleak_bus()).drop()
     assert seen_devices(object()) == {}  # type: ignore[arg-type]
     assert caplog.text.count("this release of bleak hides") == 3
 

@@ -45,7 +45,11 @@ async def until(fleet: Fleet, condition: Callable[[], bool]) -> None:
         if condition():
             met.set()
 
-    removes = [fleet.register_state_callback(check), fleet.register_allocation_callback(check)]
+    removes = [
+        fleet.register_state_callback(check),
+        fleet.register_allocation_callback(check),
+        fleet.register_detection_callback(check),
+    ]
     check()
     try:
         async with asyncio.timeout(20):
@@ -169,16 +173,38 @@ async def test_unplugged(bluez: FakeBlueZ, fleet: Fleet) -> None:
     await fleet.ready()
 
 
+async def test_unplugged_beside_another(bluez: FakeBlueZ, fleet: Fleet) -> None:
+    """An adapter that is unplugged leaves the links of the others alone."""
+    bluez.add_adapter("hci1")
+    await fleet.ready(2)
+    advertise(bluez)
+    device = await fleet.find_device(ADDRESS)
+    client = await establish_connection(BleakClientWithServiceCache, device, "Kettle")
+    bluez.remove("/org/bluez/hci1")
+    await until(fleet, lambda: states(fleet)["hci1"] is RadioState.GONE)
+    bluez.add_adapter("hci1")
+    await fleet.ready(2)
+    assert client.is_connected
+    await client.disconnect()
+
+
 async def test_bluetoothd_restarted(bluez: FakeBlueZ, fleet: Fleet) -> None:
-    """An adapter is gone with bluetoothd, and scans for its successor."""
+    """An adapter is gone with bluetoothd, and scans for its successor, which knows other links."""
     await fleet.ready()
+    path = advertise(bluez)
+    bluez.set_connected(path, True)
+    device = await fleet.find_device(ADDRESS)
     await bluez.stop()
     await until(fleet, lambda: states(fleet) == {"hci0": RadioState.GONE})
     assert "bluetoothd" in problem(fleet)
     bluez.calls.clear()
+    bluez.set_connected(path, False)
     await bluez.start()
     await fleet.ready()
     assert ("/org/bluez/hci0", "StartDiscovery") in bluez.calls
+    client = await establish_connection(BleakClientWithServiceCache, device, "Kettle", deadline=10)
+    assert (path, "Connect") in bluez.calls
+    await client.disconnect()
 
 
 async def test_bus_restarted(bluez: FakeBlueZ, system_bus: SystemBus, fleet: Fleet) -> None:

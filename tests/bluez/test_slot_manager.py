@@ -111,6 +111,18 @@ async def test_allocate_slot(bluez: FakeBlueZ, manager: BleakSlotManager) -> Non
     assert events.none_waiting()
 
 
+async def test_malformed_properties(bluez: FakeBlueZ, manager: BleakSlotManager) -> None:
+    """A property of the wrong type is no link, and does not stop the counting of others."""
+    path = bluez.add_device(ONE, Connected=Variant("s", "yes"))
+    bluez.add("/org/bluez/hci0/dev_odd", "org.bluez.Device1", {"Connected": YES})
+    await manager.async_setup()
+    manager.register_adapter("hci0", 2)
+    assert manager.get_allocations("hci0").allocated == []
+    events = Events(manager)
+    bluez.set_connected(path, True)
+    assert await events.next() == (AllocationChange.ALLOCATED, path, "hci0", ONE)
+
+
 async def test_release_slot(bluez: FakeBlueZ, manager: BleakSlotManager) -> None:
     """A slot whose link never came is given back; one whose link is up is not."""
     path = bluez.add_device(ONE)
