@@ -50,11 +50,19 @@ _OF_KIND: Mapping[ErrorKind, str] = MappingProxyType(
         ErrorKind.BROKEN_PIPE: "The D-Bus connection was lost; check that bluetoothd is running.",
         ErrorKind.SERVICES_CHANGED: "The device's services keep changing; clear its cache.",
         ErrorKind.DISCONNECTED: "The device dropped the link at once; check that it is awake.",
-        ErrorKind.RADIO_UNAVAILABLE: "Check that the proxy is powered, reachable and has its key.",
+        ErrorKind.RADIO_UNAVAILABLE: "Mend what is named here, or add a radio near the device.",
+        ErrorKind.IN_USE: "Disconnect the other client first.",
         ErrorKind.UNSUPPORTED: "Update the proxy's firmware or use another radio.",
         ErrorKind.OTHER: "Turn on debug logging for `proxyconn` to see each attempt.",
     }
 )
+
+
+NO_ATTEMPT_ENDED = (
+    "No attempt ended before the deadline; allow more time, or turn on debug logging for "
+    "`proxyconn` to see what it waited for."
+)
+"""Advice for a deadline that passed before anything had failed."""
 
 
 def advise(kind: ErrorKind, allocations: Allocations | None = None, elapsed: float = 0.0) -> str:

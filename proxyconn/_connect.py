@@ -14,7 +14,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTServiceCollection
 from bleak.exc import BleakError
 
-from proxyconn._advice import advise
+from proxyconn._advice import NO_ATTEMPT_ENDED, advise
 from proxyconn._device import (
     ble_device_description,
     device_path,
@@ -169,7 +169,7 @@ class _Connection(Generic[ClientT]):
             if failure is None:
                 return client
             assert self.last_error is not None
-            if not self.budget.spend(failure):
+            if not (self._waits_for_slots(failure) or self.budget.spend(failure)):
                 raise self._final_error(failure) from self.last_error
             if self.on_retry:
                 self.on_retry(
@@ -186,6 +186,14 @@ class _Connection(Generic[ClientT]):
             await self._wait(failure)
             if self._refresh_device(failure):
                 client = self._make_client()
+
+    def _waits_for_slots(self, failure: Failure) -> bool:
+        """Whether this failure costs nothing: a full proxy, and a deadline that has not passed."""
+        return (
+            failure.kind is ErrorKind.OUT_OF_SLOTS
+            and self.deadline is not None
+            and route_of(self.device) is not None
+        )
 
     def _make_client(self) -> ClientT:
         kwargs = dict(self.client_kwargs)
@@ -281,8 +289,15 @@ class _Connection(Generic[ClientT]):
         return str(self.last_error) or type(self.last_error).__name__
 
     def _advice(self, kind: ErrorKind) -> str:
+        error = self.last_error if isinstance(self.last_error, ProxyconnError) else None
         route = route_of(self.device)
-        return advise(kind, route.allocations() if route else None, self.last_elapsed)
+        allocations = error.allocations if error else None
+        if allocations is None and route:
+            allocations = route.allocations()
+        elapsed = error.elapsed if error else None
+        if elapsed is None:
+            elapsed = self.last_elapsed
+        return advise(kind, allocations, elapsed)
 
     def deadline_error(self, deadline: float) -> ProxyconnError:
         """Return the error for a deadline of `deadline` seconds that has passed."""
@@ -290,7 +305,7 @@ class _Connection(Generic[ClientT]):
         where = f"{self.name} - {self.device.address}: Not connected within {deadline:g} s"
         if failure is None:
             return BleakNotFoundError(
-                f"{where}: {self._advice(ErrorKind.TIMEOUT)}",
+                f"{where}: {NO_ATTEMPT_ENDED}",
                 kind=ErrorKind.TIMEOUT,
                 attempts=self.attempts,
                 source=self._present_source(),

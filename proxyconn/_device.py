@@ -13,6 +13,9 @@ from proxyconn.radio import route_of
 BLUEZ_PATH_SHOWN = 15
 """Characters of a BlueZ object path that name the adapter: `/org/bluez/hci0`."""
 
+ADDRESS_DIGITS = 12
+"""Hexadecimal digits of a Bluetooth device address (48 bits)."""
+
 
 def _details(device: BLEDevice) -> Mapping[str, Any]:
     return device.details if isinstance(device.details, Mapping) else {}
@@ -50,6 +53,14 @@ def ble_device_description(device: BLEDevice) -> str:
     if source := device_source(device):
         return f"{text} -> {source}"
     return text
+
+
+def colon_address(text: str) -> str:
+    """Return a Bluetooth address in capitals and with colons; any other text in capitals."""
+    digits = text.upper().replace(":", "").replace("-", "")
+    if len(digits) != ADDRESS_DIGITS or not set(digits) <= set("0123456789ABCDEF"):
+        return text.upper()
+    return ":".join(digits[at : at + 2] for at in range(0, ADDRESS_DIGITS, 2))
 
 
 def same_path(one: BLEDevice, other: BLEDevice) -> bool:

@@ -23,6 +23,8 @@ from enum import IntEnum, StrEnum
 
 from bleak.exc import BleakError, BleakGATTProtocolError, BleakGATTProtocolErrorCode
 
+from proxyconn._models import Allocations
+
 
 class ErrorKind(StrEnum):
     """What went wrong, in the terms that decide on the next try."""
@@ -67,6 +69,8 @@ class ErrorKind(StrEnum):
     """The link is down."""
     RADIO_UNAVAILABLE = "radio_unavailable"
     """The proxy or adapter cannot be used now."""
+    IN_USE = "in_use"
+    """Another client of this program is connected to the device, or connecting."""
     UNSUPPORTED = "unsupported"
     """The proxy or adapter can never do this as it is."""
     OTHER = "other"
@@ -81,6 +85,8 @@ class ProxyconnError(BleakError):
         code: the ESP, HCI or ATT code that said so, or None.
         attempts: how many attempts were made; 0 for the error of one operation.
         source: the radio the failure happened on, or None.
+        allocations: that radio's slot report when it happened, or None.
+        elapsed: seconds from the request to the failure, or None.
     """
 
     default_kind = ErrorKind.OTHER
@@ -92,6 +98,8 @@ class ProxyconnError(BleakError):
         code: IntEnum | None = None,
         attempts: int = 0,
         source: str | None = None,
+        allocations: Allocations | None = None,
+        elapsed: float | None = None,
     ) -> None:
         # GATTError also inherits bleak's own error, whose initialiser takes other arguments.
         BleakError.__init__(self, *args)
@@ -99,6 +107,8 @@ class ProxyconnError(BleakError):
         self._code = code
         self.attempts = attempts
         self.source = source
+        self.allocations = allocations
+        self.elapsed = elapsed
 
     @property
     def code(self) -> IntEnum | None:

@@ -89,6 +89,7 @@ RULES: Mapping[ErrorKind, Rule] = MappingProxyType(
         ErrorKind.SECURITY: Rule(_CONNECT, 0.1, BleakConnectionError, path_failed=False),
         ErrorKind.GATT: Rule(_CONNECT, 0.1, BleakConnectionError, path_failed=False),
         ErrorKind.RADIO_UNAVAILABLE: Rule(_CONNECT, 0.1, BleakConnectionError),
+        ErrorKind.IN_USE: Rule(Counter.FINAL, 0.0, BleakConnectionError, path_failed=False),
         ErrorKind.UNSUPPORTED: Rule(Counter.FINAL, 0.0, BleakConnectionError),
         ErrorKind.OTHER: Rule(_CONNECT, DEFAULT_WAIT, BleakConnectionError, path_failed=False),
     }
@@ -129,6 +130,9 @@ def classify(exc: BaseException, names: Iterable[str] = ()) -> Failure | None:
             return Failure(_dbus_kind(exc, names))
         case BleakCharacteristicNotFoundError():
             return Failure(ErrorKind.OTHER)
+        case TimeoutError() if kind_of_words(str(exc), names) is ErrorKind.OUT_OF_SLOTS:
+            # bleak-esphome waits for a slot and says so in the words of a TimeoutError.
+            return Failure(ErrorKind.OUT_OF_SLOTS)
         case BleakError() if not isinstance(exc, BleakDeviceNotFoundError):
             return Failure(kind_of_words(str(exc), names) or ErrorKind.OTHER)
     kind = next((kind for type_, kind in _KIND_OF_TYPE if isinstance(exc, type_)), None)

@@ -15,11 +15,17 @@ from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakError
 from zeroconf.asyncio import AsyncZeroconf
 
-from proxyconn._errors import BleakNotFoundError, ErrorKind, RadioUnavailableError
+from proxyconn._device import colon_address
+from proxyconn._errors import (
+    BleakNotFoundError,
+    ErrorKind,
+    RadioUnavailableError,
+    UnsupportedError,
+)
 from proxyconn._hub import AllocationCallback, DetectionCallback, Hub
 from proxyconn._models import Allocations, RadioState
 from proxyconn._paths import Path
-from proxyconn._routed import RoutedClient
+from proxyconn._routed import DeviceRoute, RoutedClient
 from proxyconn.radio import Backend, BackendFactory, FleetOptions, Proxy, Radio
 
 BACKEND_GROUP = "proxyconn.backends"
@@ -38,11 +44,12 @@ class Fleet:
         proxies: proxies that are known.
         discover: whether to look for others by mDNS.
         noise_psk: the key of discovered proxies: one for all, or name -> key.
-        local_adapters: True for every local adapter, or their names; False for none.
+        local_adapters: must be False: they are not part of a fleet yet.
         zeroconf: an instance to share; the fleet makes and closes its own if there is none.
 
     Raises:
         InvalidKeyError: a key is not base64 of 32 bytes.
+        UnsupportedError: local adapters were asked for.
 
     Use it as an async context manager. Leaving it closes every session; the proxies then drop
     whatever links were still held.
@@ -57,6 +64,10 @@ class Fleet:
         local_adapters: bool | Sequence[str] = False,
         zeroconf: AsyncZeroconf | None = None,
     ) -> None:
+        if local_adapters:
+            raise UnsupportedError(
+                "local adapters are not part of a fleet yet; reach them through bleak itself"
+            )
         self._options = FleetOptions(
             proxies=tuple(proxies),
             discover=discover,
@@ -68,7 +79,7 @@ class Fleet:
         self._backends: list[Backend] = []
 
     async def __aenter__(self) -> Self:
-        self._hub = Hub()
+        self._hub = Hub(DeviceRoute)
         try:
             # Entry points are read from files, and loading one imports its package.
             for factory in (await asyncio.to_thread(load_backends)).values():
@@ -90,9 +101,14 @@ class Fleet:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close every session; idempotent."""
-        backends, self._backends = self._backends, []
-        await asyncio.gather(*(backend.aclose() for backend in backends))
+        """Close every session; its devices cannot be connected any more.
+
+        Idempotent; if it is cancelled, calling it again finishes the work.
+        """
+        if self._hub:
+            self._hub.closed = True
+        await asyncio.gather(*(backend.aclose() for backend in self._backends))
+        self._backends.clear()
 
     @property
     def _running(self) -> Hub:
@@ -114,11 +130,11 @@ class Fleet:
 
     def paths(self, address: str) -> list[Path]:
         """Return every path to a device, best first; none if no radio has heard it."""
-        return self._running.paths(address.upper())
+        return self._running.paths(colon_address(address))
 
     def advertisement(self, address: str) -> AdvertisementData | None:
         """Return the last advertisement of a device, by whichever radio."""
-        sighting = self._running.sightings.get(address.upper())
+        sighting = self._running.sightings.get(colon_address(address))
         return sighting.advertisement if sighting else None
 
     def allocations(self) -> list[Allocations]:
@@ -200,16 +216,16 @@ class Fleet:
     async def find_device(self, address_or_name: str, timeout: float = 10.0) -> BLEDevice:
         """Return the device with this address or name, waiting for it to be heard.
 
+        Case does not matter unless two names differ only in it; the colons of an address may be
+        left out or be dashes.
+
         Raises:
             BleakNotFoundError: no radio heard it within `timeout` seconds.
         """
         hub = self._running
 
         def found() -> BLEDevice | None:
-            sighting = hub.sightings.get(address_or_name.upper())
-            if sighting:
-                return sighting.device
-            return next((dev for dev in self.devices if dev.name == address_or_name), None)
+            return hub.find(address_or_name)
 
         try:
             async with asyncio.timeout(timeout):
@@ -217,7 +233,8 @@ class Fleet:
         except TimeoutError:
             raise BleakNotFoundError(
                 f"{address_or_name}: no radio heard it within {timeout:g} s "
-                f"({hub.describe_radios()})",
+                f"({hub.describe_radios()}); check that it advertises, is in range, "
+                "and that its name or address is spelled right",
                 kind=ErrorKind.DEVICE_NOT_FOUND,
             ) from None
         device = found()

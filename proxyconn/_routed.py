@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bleak.args import SizedBuffer
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -14,12 +14,11 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 
 from proxyconn._client import ExtendedBackend
+from proxyconn._device import colon_address
 from proxyconn._errors import NotConnectedError, UnsupportedError
+from proxyconn._hub import Hub
 from proxyconn._models import NO_RSSI_VALUE, Allocations
-from proxyconn.radio import route_of
-
-if TYPE_CHECKING:
-    from proxyconn._hub import Hub
+from proxyconn.radio import Radio, route_of
 
 MIN_MTU = 23
 """Bytes: the default ATT MTU (Core Specification vol 3 G 5.2.1)."""
@@ -75,10 +74,11 @@ class RoutedClient(BaseBleakClient):
             hub = route.hub
         if hub is None:
             raise BleakError(f"{self.address}: not a device of a fleet; find it with the fleet")
-        self.address = self.address.upper()
+        self.address = colon_address(self.address)
         self._hub = hub
         self._wanted_services = services
         self._client: BaseBleakClient | None = None
+        self._opening: BaseBleakClient | None = None
         self._source: str | None = None
 
     def __repr__(self) -> str:
@@ -114,32 +114,55 @@ class RoutedClient(BaseBleakClient):
         """
         if self.is_connected:
             raise BleakError(f"{self.address}: already connected through {self._source}")
+        if self._client:
+            # Its link is down, and the callback that says so is still on its way.
+            self._ended(self._client)
         radio = self._hub.choose(self.address)
+        await self._hub.reserve(self.address, radio)
+        try:
+            await self._open(radio, pair, **kwargs)
+        except BaseException as exc:
+            self._hub.link_ended(self.address)
+            if isinstance(exc, Exception):
+                self._hub.note(self.address, radio, exc)
+            raise
+        self._hub.note(self.address, radio, None)
+
+    async def _open(self, radio: Radio, pair: bool, **kwargs: Any) -> None:
         client = radio.create_client(
             self._hub.sightings[self.address].device,
-            disconnected_callback=self._on_disconnected,
             timeout=self._timeout,
             services=self._wanted_services,
         )
+        # Bound to this client: the end of an earlier link must not be taken for the end of this.
+        client.set_disconnected_callback(lambda: self._on_disconnected(client))
+        self._opening = client
         try:
             await client.connect(pair, **kwargs)
-        except Exception as exc:
-            self._hub.note(self.address, radio, exc)
-            raise
-        self._hub.note(self.address, radio, None)
+        finally:
+            self._opening = None
         self._client, self._source = client, radio.name
         self.services = client.services
 
-    def _on_disconnected(self) -> None:
-        self.services = None
+    def _on_disconnected(self, client: BaseBleakClient) -> None:
+        self._ended(client)
         if self._disconnected_callback:
             self._disconnected_callback()
 
+    def _ended(self, client: BaseBleakClient) -> None:
+        if self._client is client:
+            self._client = None
+            self.services = None
+            self._hub.link_ended(self.address)
+
     async def disconnect(self) -> None:
-        """Close the link; harmless if there is none."""
-        client, self._client = self._client, None
+        """Close the link, or end the attempt to open one; harmless if there is neither."""
+        client = self._client or self._opening
         if client:
-            await client.disconnect()
+            try:
+                await client.disconnect()
+            finally:
+                self._ended(client)
 
     def _up(self) -> BaseBleakClient:
         if self._client is None:
@@ -151,8 +174,8 @@ class RoutedClient(BaseBleakClient):
         await self._up().pair(*args, **kwargs)
 
     async def unpair(self) -> None:
-        """Remove the bond from the radio that holds the link."""
-        await self._up().unpair()
+        """Remove the bond from the radio that holds the link or would be taken."""
+        await (self._client or self._idle_client()).unpair()
 
     async def clear_cache(self) -> bool:
         """Forget the services, on the radio that holds the link or would be taken."""

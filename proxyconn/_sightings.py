@@ -62,6 +62,15 @@ class Sighting:
             return True
         return rssi >= present.rssi + RSSI_SWITCH_THRESHOLD
 
+    def touch(self, radio: Radio, now: float) -> None:
+        """Count the end of a link as a sign of life: a connected device does not advertise."""
+        if heard := self.heard.get(radio):
+            heard.at = now
+
+    def is_stale(self, now: float) -> bool:
+        """Whether no radio has heard the device for long."""
+        return all(now - heard.at > STALE_AFTER for heard in self.heard.values())
+
     def lose(self, radio: Radio) -> None:
         """Forget a radio that has left the fleet."""
         self.heard.pop(radio, None)

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from proxyconn._errors import RadioUnavailableError
 from proxyconn._ledger import SlotLedger
 
+Waiter = tuple[Callable[[], bool], asyncio.Future[None]]
+"""What is waited for, and what is resolved once it holds."""
+
 
 class SlotQueue:
     """Callers waiting on a ledger; woken by the radio's reports.
@@ -18,20 +21,22 @@ class SlotQueue:
 
     def __init__(self, ledger: SlotLedger) -> None:
         self.ledger = ledger
-        self._waiters: deque[tuple[Callable[[], bool], asyncio.Future[None]]] = deque()
+        self._claimers: deque[Waiter] = deque()
+        self._watchers: deque[Waiter] = deque()
 
     @property
     def waiting(self) -> int:
-        """How many callers wait."""
-        return len(self._waiters)
+        """How many callers wait for a slot of their own."""
+        return len(self._claimers)
 
     def notify(self) -> None:
         """Look at the ledger again: it has changed."""
-        for waiter in list(self._waiters):
-            condition, future = waiter
-            if not future.done() and condition():
-                future.set_result(None)
-                self._waiters.remove(waiter)
+        for waiters in (self._claimers, self._watchers):
+            for waiter in list(waiters):
+                condition, future = waiter
+                if not future.done() and condition():
+                    future.set_result(None)
+                    waiters.remove(waiter)
 
     def fail(self, reason: str) -> None:
         """End every wait at once: the radio has gone.
@@ -39,7 +44,9 @@ class SlotQueue:
         Args:
             reason: what happened, for the RadioUnavailableError that the waiters get.
         """
-        waiters, self._waiters = self._waiters, deque()
+        waiters = [*self._claimers, *self._watchers]
+        self._claimers.clear()
+        self._watchers.clear()
         for _, future in waiters:
             if not future.done():
                 future.set_exception(RadioUnavailableError(reason, source=self.ledger.name))
@@ -58,10 +65,10 @@ class SlotQueue:
             granted = self.ledger.claim(address)
             return granted
 
-        if not self._waiters and grant():
+        if not self._claimers and grant():
             return True
         try:
-            await self._wait(grant, timeout)
+            await self._wait(self._claimers, grant, timeout)
         except asyncio.CancelledError:
             # The claim may have been granted in the same turn of the loop as the cancellation.
             if granted:
@@ -77,7 +84,7 @@ class SlotQueue:
         Raises:
             RadioUnavailableError: the radio went away meanwhile.
         """
-        return await self._wait(lambda: self.ledger.available > 0, timeout)
+        return await self._wait(self._watchers, lambda: self.ledger.available > 0, timeout)
 
     async def until_left(self, address: str, timeout: float) -> bool:
         """Wait until the radio no longer reports a slot for `address`; False after `timeout` s.
@@ -85,25 +92,33 @@ class SlotQueue:
         Raises:
             RadioUnavailableError: the radio went away meanwhile.
         """
-        return not self.ledger.holds(address) or await self._wait(
-            lambda: not self.ledger.holds(address), timeout
-        )
+        return await self.until(lambda: not self.ledger.holds(address), timeout)
+
+    async def until(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until `condition` holds, looked at after each report; False after `timeout` s.
+
+        Raises:
+            RadioUnavailableError: the radio went away meanwhile.
+        """
+        return condition() or await self._wait(self._watchers, condition, timeout)
 
     def release(self, address: str) -> None:
         """Give up the claim of `address`, and let the next waiter have it."""
         self.ledger.drop_claim(address)
         self.notify()
 
-    async def _wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+    async def _wait(
+        self, waiters: deque[Waiter], condition: Callable[[], bool], timeout: float
+    ) -> bool:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiter = (condition, future)
-        self._waiters.append(waiter)
+        waiters.append(waiter)
         try:
             async with asyncio.timeout(timeout):
                 await future
         except TimeoutError:
             return False
         finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if waiter in waiters:
+                waiters.remove(waiter)
         return True

@@ -4,9 +4,10 @@ For one proxy, without a fleet:
 
     async with ProxySession(Proxy("10.0.0.7", noise_psk="...")) as session:
         await session.ready(timeout=10)
-        device = await BleakScanner.find_device_by_name(
-            "thermometer", backend=ESPHomeScanner, session=session
-        )
+        async with BleakScanner(backend=ESPHomeScanner, session=session) as scanner:
+            async for device, advertisement in scanner.advertisement_data():
+                if advertisement.local_name == "thermometer":
+                    break
         async with BleakClient(device, backend=ESPHomeClient) as client:
             ...
 """

@@ -16,10 +16,19 @@ MIN_MTU = 23
 
 @dataclass(slots=True)
 class KnownDevice:
-    """A device that was connected before."""
+    """A device that was connected before.
+
+    Attributes:
+        mtu: ATT MTU in bytes that was negotiated last.
+        services: its services, if they are known.
+        told: the messages that `services` was built from.
+        stale: whether an error has shown that the proxy's own cache is out of date.
+    """
 
     mtu: int = MIN_MTU
     services: BleakGATTServiceCollection | None = None
+    told: tuple[bytes, ...] = ()
+    stale: bool = False
 
     def max_write_without_response(self) -> int:
         """Bytes that fit into one write command: the MTU less opcode and handle."""

@@ -38,6 +38,7 @@ class Dispatcher:
 
     def __init__(self, on_orphan: Callable[[int], None]) -> None:
         self.links: dict[int, Link] = {}
+        self.loose: dict[int, Link] = {}
         self._on_orphan = on_orphan
         # Address -> reason of a failure whose second notice is still to come: the firmware reports
         # a failed open as (reason, then 133) and a lost link twice with the same reason.
@@ -69,6 +70,11 @@ class Dispatcher:
         if self.links.get(link.number) is link:
             del self.links[link.number]
 
+    def remove_loose(self, link: Link) -> None:
+        """Forget what stood in for a link; harmless for a real one."""
+        if self.loose.get(link.number) is link:
+            del self.loose[link.number]
+
     def forget_aftershock(self, number: int) -> None:
         """Expect no second notice for an address: the proxy has freed its slot."""
         self._aftershocks.pop(number, None)
@@ -76,12 +82,13 @@ class Dispatcher:
     def end(self, link: Link, error: RadioError) -> None:
         """Take a link out and end it with `error`."""
         self.remove(link)
+        self.remove_loose(link)
         link.down(error)
 
     def end_all(self, make_error: Callable[[Link], RadioError]) -> None:
         """End every link: the session with the proxy is over."""
         self._aftershocks.clear()
-        for link in list(self.links.values()):
+        for link in [*self.links.values(), *self.loose.values()]:
             self.end(link, make_error(link))
 
     def reconcile(self, ledger: SlotLedger) -> None:
@@ -152,18 +159,20 @@ class Dispatcher:
             link.on_reply(message, BluetoothGATTGetServicesDoneResponse, 0)
 
     def _on_pairing(self, message: BluetoothDevicePairingResponse) -> None:
-        link = self.links.get(message.address)
-        if link and not link.on_reply(message, BluetoothDevicePairingResponse, 0):
-            # Up to 2026.7 the firmware answers an unpair request with a pairing response.
-            link.on_reply(message, BluetoothDeviceUnpairingResponse, 0)
+        # Up to 2026.7 the firmware answers an unpair request with a pairing response.
+        if not self._answer(message, BluetoothDevicePairingResponse):
+            self._answer(message, BluetoothDeviceUnpairingResponse)
 
     def _on_unpairing(self, message: BluetoothDeviceUnpairingResponse) -> None:
-        if link := self.links.get(message.address):
-            link.on_reply(message, BluetoothDeviceUnpairingResponse, 0)
+        self._answer(message, BluetoothDeviceUnpairingResponse)
 
     def _on_clear_cache(self, message: BluetoothDeviceClearCacheResponse) -> None:
-        if link := self.links.get(message.address):
-            link.on_reply(message, BluetoothDeviceClearCacheResponse, 0)
+        self._answer(message, BluetoothDeviceClearCacheResponse)
+
+    def _answer(self, message: Any, kind: type[Any]) -> bool:
+        """Give a reply that needs no link to whoever asked; return whether anybody had."""
+        links = (self.links.get(message.address), self.loose.get(message.address))
+        return any(link.on_reply(message, kind, 0) for link in links if link)
 
     def _on_params(self, message: BluetoothSetConnectionParamsResponse) -> None:
         if link := self.links.get(message.address):
@@ -176,9 +185,18 @@ def connection_error(link: Link, reason: ConnectionReason) -> RadioError:
     if link.state is LinkState.OPENING:
         if reason is ConnectionReason.ESP_GATT_CONN_UNKNOWN and not link.listed:
             return OutOfSlotsError(
-                f"{link.label}: the proxy has no free connection slot for it", source=source
+                f"{link.label}: the proxy has no free connection slot for it",
+                source=source,
+                allocations=link.allocations(),
             )
         text = f"{link.label}: the link did not open: {reason}"
     else:
         text = f"{link.label}: Disconnected: {reason}"
-    return LinkError(text, kind=kind_of_reason(reason), code=reason, source=source)
+    return LinkError(
+        text,
+        kind=kind_of_reason(reason),
+        code=reason,
+        source=source,
+        allocations=link.allocations(),
+        elapsed=link.elapsed(),
+    )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from proxyconn.radio import GATTError, LinkError, NotConnectedError, RadioError
+from proxyconn.radio import Allocations, GATTError, LinkError, NotConnectedError, RadioError
 
 from ._link_state import LinkEvent, LinkState, next_state
 from ._messages import (
@@ -26,6 +26,9 @@ from .codes import NOT_ATT_STATUSES, GattStatus, kind_of_status
 
 REQUEST_TIMEOUT = 30.0
 """Seconds: the ATT transaction timeout (Core Specification vol 3 F 3.3.3)."""
+
+LINK_DOUBTED = frozenset({GattStatus.PROXY_NOT_CONNECTED, GattStatus.ESP_ERR_INVALID_STATE})
+"""Statuses of a link that is gone, or congested, or still being set up."""
 
 STRAY_REPLY_TIME = 0.2
 """Seconds in which the firmware may still answer a write that wants no response."""
@@ -52,6 +55,14 @@ class Sender(Protocol):
         """Take note that a reply is waited for (1), or no more (-1)."""
         ...
 
+    def request_slots(self) -> None:
+        """Ask for a slot report. Raises RadioUnavailableError."""
+        ...
+
+    def allocations(self) -> Allocations | None:
+        """Return the last slot report."""
+        ...
+
 
 class Link:
     """A link, from its connect request to its end; not used twice."""
@@ -66,6 +77,7 @@ class Link:
         self.opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.closed = asyncio.Event()
         self.listed = False
+        self.asked_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._sender = sender
         self._on_down = on_down
@@ -73,6 +85,9 @@ class Link:
         self._expected: type[Message] | None = None
         self._handle = 0
         self._reply: Future | None = None
+        self._sent = ""
+        self._timeout = REQUEST_TIMEOUT
+        self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._parts: list[Any] = []
         self._commanded: dict[int, float] = {}
@@ -89,6 +104,14 @@ class Link:
     def source(self) -> str:
         """Name of the proxy."""
         return self._sender.name
+
+    def elapsed(self) -> float | None:
+        """Seconds since the connect request; None if there was none."""
+        return None if self.asked_at is None else self._loop.time() - self.asked_at
+
+    def allocations(self) -> Allocations | None:
+        """Return the proxy's last slot report."""
+        return self._sender.allocations()
 
     @property
     def is_up(self) -> bool:
@@ -136,7 +159,10 @@ class Link:
         self._sender.count_outstanding(1)
         future: Future = self._loop.create_future()
         self._expected, self._handle, self._reply = reply, handle, future
-        self._timer = self._loop.call_later(timeout, self._expire, type(message).__name__, timeout)
+        self._sent, self._timeout = type(message).__name__, timeout
+        self._due = self._loop.time() + timeout
+        if self._timer is None or self._timer.when() > self._due:
+            self._arm()
         return await future
 
     async def collect(self, message: Message, reply: type[Message], timeout: float) -> list[Any]:
@@ -165,22 +191,45 @@ class Link:
         if not self.is_up:
             raise NotConnectedError(f"{self.label}: not connected", source=self.source)
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a request is in flight, or waits for its turn."""
+        return self._turn.locked()
+
     def _settle(self) -> Future | None:
         """End the request in flight; return its future if somebody still waits for it."""
-        future, timer = self._reply, self._timer
+        future = self._reply
         if future is None:
             return None
-        self._reply = self._expected = self._timer = None
-        if timer:
-            timer.cancel()
+        self._reply = self._expected = None
         self._turn.release()
         self._sender.count_outstanding(-1)
         return None if future.done() else future
 
-    def _expire(self, name: str, timeout: float) -> None:
-        if future := self._settle():
+    def _arm(self) -> None:
+        """Look at the request in flight when its time is up.
+
+        One timer serves many requests: most are settled long before, and making and cancelling a
+        timer for each costs more than finding, now and then, that a later one is not due yet.
+        """
+        self.stop_timer()
+        self._timer = self._loop.call_at(self._due, self._expire)
+
+    def stop_timer(self) -> None:
+        """Make sure that nothing of this link is left in the event loop."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._reply is None:
+            return
+        if self._loop.time() < self._due:
+            self._arm()
+        elif future := self._settle():
             future.set_exception(
-                TimeoutError(f"{self.label}: no answer to {name} within {timeout:g} s")
+                TimeoutError(f"{self.label}: no answer to {self._sent} within {self._timeout:g} s")
             )
 
     # What the proxy reports
@@ -207,8 +256,12 @@ class Link:
                 message.handle,
             )
             return
+        status = GattStatus(message.error)
         if future := self._settle():
-            future.set_exception(self._gatt_error(GattStatus(message.error), message.handle))
+            future.set_exception(self._gatt_error(status, message.handle))
+        if status in LINK_DOUBTED:
+            # The link may be gone and its notices lost: the slot report tells.
+            self._sender.request_slots()
 
     def _gatt_error(self, status: GattStatus, handle: int) -> LinkError | GATTError:
         kind = kind_of_status(status)
@@ -227,6 +280,12 @@ class Link:
         if not self.opened.done():
             self.opened.set_result(mtu)
 
+    def give_up(self, error: RadioError) -> None:
+        """End an attempt that has not been sent yet; whoever waits for it gets `error`."""
+        if not self.opened.done():
+            self.opened.set_exception(error)
+            self.opened.exception()
+
     def down(self, error: RadioError) -> None:
         """End the link: fail whatever waits on it, and tell its owner if it was ready."""
         was_ready = self.state is LinkState.READY
@@ -238,6 +297,7 @@ class Link:
             self.opened.exception()
         if future := self._settle():
             future.set_exception(error)
+        self.stop_timer()
         self.closed.set()
         if was_ready:
             self._on_down(error)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-
-from bluetooth_data_tools import mac_to_int
 
 from proxyconn.radio import (
     ErrorKind,
     LinkError,
+    NotConnectedError,
     OutOfSlotsError,
-    RadioError,
     RadioUnavailableError,
 )
 
@@ -31,8 +29,8 @@ SLOT_TIMEOUT = 2.0
 TURN_TIMEOUT = 45.0
 """Seconds to wait while the proxy opens other links: it opens one at a time, in up to 20 s each."""
 
-ABANDONED_TIMEOUT = 10.0
-"""Seconds to wait for an attempt that was given up: the firmware's timer for a lost CLOSE_EVT."""
+ABANDONED_TIMEOUT = 21.0
+"""Seconds to wait for an attempt that was given up: the firmware ends none before its own 20 s."""
 
 SETTLE_TIMEOUT = 3.0
 """Seconds before a slot that should be free is freed by a disconnect request."""
@@ -41,105 +39,114 @@ _LOGGER = logging.getLogger(__name__)
 
 
 async def open_link(
-    session: ProxySession,
-    address: str,
-    address_type: int,
-    *,
-    with_cache: bool,
-    timeout: float,
-    on_down: Callable[[RadioError], None],
-) -> tuple[Link, int]:
-    """Open a link; return it and the MTU in bytes that the proxy reports, 0 if it does not.
+    session: ProxySession, link: Link, address_type: int, *, with_cache: bool, timeout: float
+) -> int:
+    """Open a link; return the MTU in bytes that the proxy reports, 0 if it does not.
 
     Args:
         with_cache: whether services are known, so that the proxy need not discover them.
         timeout: seconds from the request to the link, without the waits for slot and turn.
-        on_down: called when the link goes down after it was ready.
 
     Raises:
         OutOfSlotsError: the proxy has no slot.
-        LinkError: the link did not open.
+        LinkError: the link did not open, or another client has one.
         TimeoutError: no answer within `timeout`.
         RadioUnavailableError, UnsupportedError: the proxy cannot be used for this.
     """
     session.require_connectable()
-    await _leave_old_link(session, address, timeout)
-    await _claim_slot(session, address)
-    try:
-        async with _turn(session, address):
-            link = Link(session, address, mac_to_int(address), on_down)
-            return link, await _request(session, link, address_type, with_cache, timeout)
-    finally:
-        session.queue.release(address)
-
-
-async def _leave_old_link(session: ProxySession, address: str, timeout: float) -> None:
-    """Wait until the proxy no longer holds an earlier link to the address."""
-    old = session.dispatcher.links.get(mac_to_int(address))
-    if old and old.is_up:
+    old = session.dispatcher.links.get(link.number)
+    if link.address in session.opening or (old and old.is_up):
         raise LinkError(
-            f"{old.label}: another client of this program is connected to it",
+            f"{link.label}: another client of this program is connected to it, or connecting",
+            kind=ErrorKind.IN_USE,
             source=session.name,
         )
+    session.opening.add(link.address)
+    try:
+        await _leave_old_link(session, link, timeout)
+        await _claim_slot(session, link, timeout)
+        try:
+            async with _turn(session, link):
+                return await _request(session, link, address_type, with_cache, timeout)
+        finally:
+            session.queue.release(link.address)
+    finally:
+        session.opening.discard(link.address)
+
+
+async def _leave_old_link(session: ProxySession, link: Link, timeout: float) -> None:
+    """Wait until the proxy no longer holds an earlier link to the address."""
+    address = link.address
     if not await session.queue.until_left(address, SETTLE_TIMEOUT):
-        _LOGGER.debug("%s [%s]: freeing a slot that nobody uses", session.name, address)
-        session.send_disconnect(mac_to_int(address))
+        _LOGGER.debug("%s: freeing a slot that nobody uses", link.label)
+        session.send_disconnect(link.number)
         session.request_slots()
         if not await session.queue.until_left(address, timeout):
             raise LinkError(
-                f"{session.name} [{address}]: the proxy still holds the last link to it",
+                f"{link.label}: the proxy still holds the last link to it",
                 kind=ErrorKind.TRANSIENT,
                 source=session.name,
             )
     if session.ledger.has_lost(address):
-        session.dispatcher.forget_aftershock(mac_to_int(address))
+        session.dispatcher.forget_aftershock(link.number)
 
 
-async def _claim_slot(session: ProxySession, address: str) -> None:
+async def _claim_slot(session: ProxySession, link: Link, timeout: float) -> None:
     if not session.ledger.available:
         # The last report may have been lost: the firmware does not send one again.
         session.request_slots()
-    if await session.queue.claim(address, SLOT_TIMEOUT):
+    if await session.queue.claim(link.address, min(SLOT_TIMEOUT, timeout / 2)):
         return
-    slots = session.ledger.allocations()
+    slots = session.allocations()
     report = (
         f"{slots.slots - slots.free} of {slots.slots} in use by {', '.join(slots.allocated)}"
         if slots
         else "it has not reported any"
     )
     raise OutOfSlotsError(
-        f"{session.name} [{address}]: no free connection slot: {report}", source=session.name
+        f"{link.label}: no free connection slot: {report}",
+        source=session.name,
+        allocations=slots,
     )
 
 
 @asynccontextmanager
-async def _turn(session: ProxySession, address: str) -> AsyncIterator[None]:
+async def _turn(session: ProxySession, link: Link) -> AsyncIterator[None]:
     """Be the one attempt that the proxy works on."""
     try:
         async with asyncio.timeout(TURN_TIMEOUT):
             await session.turn.acquire()
     except TimeoutError:
         raise LinkError(
-            f"{session.name} [{address}]: the proxy was busy opening other links for "
-            f"{TURN_TIMEOUT:g} s",
+            f"{link.label}: the proxy was busy opening other links for {TURN_TIMEOUT:g} s",
             kind=ErrorKind.TRANSIENT,
             source=session.name,
         ) from None
     try:
         for abandoned in list(session.abandoned):
-            await session.queue.until_left(abandoned, ABANDONED_TIMEOUT)
+            await _over(session, abandoned)
         session.require_connectable()
         yield
     finally:
         session.turn.release()
 
 
+async def _over(session: ProxySession, abandoned: str) -> None:
+    """Wait until the proxy has ended an attempt that was given up."""
+    await session.queue.until(lambda: abandoned not in session.abandoned, ABANDONED_TIMEOUT)
+    session.abandoned.pop(abandoned, None)
+
+
 async def _request(
     session: ProxySession, link: Link, address_type: int, with_cache: bool, timeout: float
 ) -> int:
     types = BluetoothDeviceRequestType
+    if link.opened.done():
+        # It was given up while it waited.
+        return link.opened.result()
     session.dispatcher.add(link)
     try:
+        link.asked_at = asyncio.get_running_loop().time()
         link.move(LinkEvent.CONNECT_SENT)
         session.send(
             BluetoothDeviceRequest(
@@ -165,11 +172,14 @@ async def _request(
 
 def abandon(session: ProxySession, link: Link) -> None:
     """Let go of a link that its opener does not want any more, whatever its state."""
-    session.dispatcher.remove(link)
     if link.state is LinkState.IDLE:
+        session.dispatcher.remove(link)
         return
-    session.abandoned.add(link.address)
+    session.abandoned[link.address] = session.ledger.holds(link.address)
     try:
         link.send_disconnect()
     except RadioUnavailableError as exc:
         _LOGGER.debug("%s: the proxy drops it by itself: %s", link.label, exc)
+    session.dispatcher.end(
+        link, NotConnectedError(f"{link.label}: Disconnected by its client", source=session.name)
+    )

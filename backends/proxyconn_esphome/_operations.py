@@ -133,6 +133,8 @@ async def start_notify(
     # Data may arrive before the acknowledgement.
     link.subscriptions[handle] = callback
     try:
+        # The answer to an earlier end of this registration is not the answer to this.
+        await link.stray_replies_over(handle)
         await _register(link, handle, enable=True)
         await write_descriptor(
             link, cccd.handle, CCCD_NOTIFY if "notify" in properties else CCCD_INDICATE
@@ -153,6 +155,9 @@ async def stop_notify(link: Link, characteristic: BleakGATTCharacteristic) -> No
         if cccd:
             await write_descriptor(link, cccd.handle, b"\x00\x00")
         await _register(link, handle, enable=False)
+    except BaseException:
+        _unregister_without_waiting(link, handle)
+        raise
     finally:
         link.subscriptions.pop(handle, None)
 
@@ -209,11 +214,10 @@ async def unpair(session: ProxySession, link: Link) -> None:
 
 async def clear_cache(session: ProxySession, link: Link) -> bool:
     """Make the proxy forget the services."""
-    if (
-        BluetoothProxyFeature.CACHE_CLEARING not in session.features
-        # Without our subscription this request crashes the firmware of 2026.6.
-        or session.state is not RadioState.READY
-    ):
+    # Without our subscription this request crashes the firmware of 2026.6.
+    if session.state is not RadioState.READY:
+        return False
+    if BluetoothProxyFeature.CACHE_CLEARING not in session.features:
         return True
     answer = await _without_link(
         session,
@@ -269,15 +273,14 @@ def _ignore_down(error: RadioError) -> None:
 async def _without_link(
     session: ProxySession, link: Link, request_type: Any, reply: type[Any]
 ) -> Any:
-    number = link.number
-    if link.is_up or number in session.dispatcher.links:
-        link = session.dispatcher.links.get(number, link)
-        return await link.request(_device_request(link, request_type), reply, needs_link=False)
-    session.dispatcher.add(link)
+    loose = session.dispatcher.loose
+    link = loose.setdefault(link.number, link) if not link.is_up else link
     try:
         return await link.request(_device_request(link, request_type), reply, needs_link=False)
     finally:
-        session.dispatcher.remove(link)
+        if not link.is_waited_for:
+            session.dispatcher.remove_loose(link)
+            link.stop_timer()
 
 
 def _device_request(link: Link, request_type: Any) -> BluetoothDeviceRequest:

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from zeroconf.asyncio import AsyncZeroconf
 
 from proxyconn.radio import (
+    Allocations,
     Proxy,
     RadioState,
     RadioUnavailableError,
@@ -42,7 +43,12 @@ from ._wire import WireClient
 CLIENT_INFO = "proxyconn"
 """What the proxy's log calls us."""
 
+CLOSE_TIMEOUT = 2.0
+"""Seconds for a proxy to answer our goodbye."""
+
 NOT_A_PROXY = Problem(RadioState.GONE, "it is an ESPHome device but no Bluetooth proxy", True)
+
+CLOSED = Problem(RadioState.GONE, "the session was closed", True)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -87,7 +93,8 @@ class ProxySession:
         self.queue = SlotQueue(self.ledger)
         self.dispatcher = Dispatcher(self.send_disconnect)
         self.turn = asyncio.Lock()
-        self.abandoned: set[str] = set()
+        self.opening: set[str] = set()
+        self.abandoned: dict[str, bool] = {}
         self._listeners: list[SessionListener] = []
         self._outbox: Outbox | None = None
         self._subscription = Subscription(self)
@@ -163,10 +170,21 @@ class ProxySession:
         await self._reconnect.start()
 
     async def aclose(self) -> None:
-        """End the session; the proxy drops every link it holds for us. Idempotent."""
+        """End the session; the proxy drops every link it holds for us.
+
+        Idempotent; takes CLOSE_TIMEOUT at most, and even a cancelled call ends the session.
+        """
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._client.disconnect()
+        except TimeoutError:
+            _LOGGER.debug("%s: no answer to our goodbye", self.name)
+        finally:
+            # This also ends a handshake under way, which stop() would wait for.
+            self._client.force_disconnect()
+            self._end(CLOSED.text)
+            self.set_state(CLOSED.state, CLOSED)
         await self._reconnect.stop()
-        await self._client.disconnect()
-        self._end("the session was closed")
 
     def notify_seen(self) -> None:
         """Connect now rather than after the backoff: mDNS has just seen the proxy."""
@@ -202,6 +220,10 @@ class ProxySession:
     def request_slots(self) -> None:
         """Ask for a slot report: those the proxy sends by itself can be lost."""
         self.send(SubscribeBluetoothConnectionsFreeRequest())
+
+    def allocations(self) -> Allocations | None:
+        """Return the last slot report; None before the first."""
+        return self.ledger.allocations()
 
     def require(self, feature: BluetoothProxyFeature, what: str, since: str) -> None:
         """Raise UnsupportedError unless the proxy has `feature`, which came with `since`."""
@@ -252,15 +274,21 @@ class ProxySession:
         if not self.features:
             self.set_state(NOT_A_PROXY.state, NOT_A_PROXY)
             return
+        for listener in list(self._listeners):
+            listener.session_changed(self)
         for type_, handler in self.dispatcher.handlers().items():
             wire.add_message_callback(handler, (type_,))
         wire.add_message_callback(self._on_slots, (BluetoothConnectionsFreeResponse,))
         wire.add_message_callback(self._on_heard, (BluetoothLERawAdvertisementsResponse,))
         wire.add_message_callback(self._on_scanner_state, (BluetoothScannerStateResponse,))
         self._outbox = Outbox(wire)
-        if self.connectable:
-            self.request_slots()
-        self._subscription.start()
+        try:
+            if self.connectable:
+                self.request_slots()
+            self._subscription.start()
+        except RadioUnavailableError as exc:
+            # The connection's own end is on its way, and starts everything anew.
+            _LOGGER.debug("%s: lost again at once: %s", self.name, exc)
 
     async def _on_disconnect(self, expected: bool) -> None:
         """Nothing: `_on_closed` has done it, at once and without waiting for a task."""
@@ -304,12 +332,20 @@ class ProxySession:
     def _on_slots(self, message: BluetoothConnectionsFreeResponse) -> None:
         held = [int_to_bluetooth_address(number) for number in message.allocated if number]
         events = self.ledger.update(message.free, message.limit, held)
-        self.abandoned &= self.ledger.holders
+        self._note_abandoned()
         self.dispatcher.reconcile(self.ledger)
         self.queue.notify()
         for listener in self._listeners:
             listener.session_slots(self, events)
         self._subscription.check_ready()
+
+    def _note_abandoned(self) -> None:
+        """Forget the attempts we gave up that were in the proxy's list and have left it."""
+        for address, listed in list(self.abandoned.items()):
+            if self.ledger.holds(address):
+                self.abandoned[address] = True
+            elif listed:
+                del self.abandoned[address]
 
     def _on_heard(self, message: BluetoothLERawAdvertisementsResponse) -> None:
         self._subscription.prove()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aioesphomeapi.model import BluetoothProxyFeature
 
-from proxyconn.radio import RadioState
+from proxyconn.radio import RadioState, RadioUnavailableError
 
 from ._messages import SubscribeBluetoothLEAdvertisementsRequest
 from ._problems import Problem
@@ -56,34 +56,46 @@ class Subscription:
 
     def stop(self) -> None:
         """Stop asking: the session has ended."""
-        if self._timer:
-            self._timer.cancel()
-        self._timer = None
+        self._cancel_timer()
         self._proven = False
 
     def prove(self) -> None:
         """Take note that the subscription is ours."""
-        if self._proven:
-            return
-        self._proven = True
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        self.check_ready()
+        if not self._proven:
+            self._proven = True
+            self.check_ready()
 
     def check_ready(self) -> None:
         """Make the session ready once the subscription and the slots are known."""
         session = self._session
         if self._proven and (session.ledger.reported or not session.connectable):
+            self._cancel_timer()
             session.set_state(RadioState.READY)
+
+    def _cancel_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
 
     def _subscribe(self) -> None:
         self._session.send(SubscribeBluetoothLEAdvertisementsRequest(flags=RAW_ADVERTISEMENTS))
+        self._try_again_later()
+
+    def _try_again_later(self) -> None:
         wait = RETRY_AFTER[min(self._tries, len(RETRY_AFTER) - 1)]
         self._tries += 1
-        self._timer = asyncio.get_running_loop().call_later(wait, self._not_proven)
+        self._timer = asyncio.get_running_loop().call_later(wait, self._not_ready)
 
-    def _not_proven(self) -> None:
-        _LOGGER.debug("%s: subscription %d not granted", self._session.name, self._tries)
-        self._session.set_state(RadioState.DENIED, DENIED)
-        self._subscribe()
+    def _not_ready(self) -> None:
+        session = self._session
+        _LOGGER.debug("%s: not ready after try %d", session.name, self._tries)
+        try:
+            if self._proven:
+                # The slot report was lost, and nobody sends it again unasked.
+                session.request_slots()
+                self._try_again_later()
+            else:
+                session.set_state(RadioState.DENIED, DENIED)
+                self._subscribe()
+        except RadioUnavailableError as exc:
+            _LOGGER.debug("%s: the session is ending: %s", session.name, exc)

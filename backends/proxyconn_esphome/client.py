@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from bleak.args import SizedBuffer
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient, NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
+from bleak.backends.service import BleakGATTServiceCollection
 from bleak.exc import BleakError
+from bluetooth_data_tools import mac_to_int
 
 from proxyconn.radio import (
     ErrorKind,
@@ -41,6 +43,8 @@ DEFAULT_TIMEOUT = 20.0
 """Seconds for a link to open: the firmware's own limit for one attempt."""
 
 _LOGGER = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class ESPHomeClient(BaseBleakClient):
@@ -80,6 +84,7 @@ class ESPHomeClient(BaseBleakClient):
         self._address_type: int = address_or_ble_device.details["address_type"]
         self._wanted_services = services
         self._link: Link | None = None
+        self._opening: Link | None = None
         self._mtu = MIN_MTU
 
     def __repr__(self) -> str:
@@ -123,52 +128,86 @@ class ESPHomeClient(BaseBleakClient):
 
             Whenever it raises, and when it is cancelled, the link and its slot are let go.
         """
-        if self.is_connected:
-            raise BleakError(f"{self._session.name} [{self.address}]: already connected")
-        known = self._session.cache.device(self.address)
-        cached = dangerous_use_bleak_cache and known.services is not None
-        link, mtu = await open_link(
-            self._session,
-            self.address,
-            self._address_type,
-            with_cache=cached,
-            timeout=self._timeout if timeout is None else timeout,
-            on_down=self._on_link_down,
+        if self.is_connected or self._opening:
+            raise LinkError(
+                f"{self._session.name} [{self.address}]: already connected, or connecting",
+                kind=ErrorKind.IN_USE,
+                source=self._session.name,
+            )
+        link = self._opening = Link(
+            self._session, self.address, mac_to_int(self.address), self._on_link_down
         )
         try:
-            # With cached services the proxy reports the MTU of whatever used the slot before.
-            if mtu and not cached:
-                known.mtu = mtu
-            self._mtu = known.mtu
-            if pair:
-                await operations.pair(self._session, link)
-            if not cached:
-                await self._discover(link, known)
-            services = known.services
-            assert services is not None
-            link.require_up()
+            await self._open(link, pair, dangerous_use_bleak_cache, timeout)
         except BaseException:
             abandon(self._session, link)
             raise
+        finally:
+            self._opening = None
+
+    async def _open(self, link: Link, pair: bool, use_cache: bool, timeout: float | None) -> None:
+        known = self._session.cache.device(self.address)
+        if known.stale:
+            await operations.clear_cache(self._session, self._loose_link())
+            known.stale = False
+        services = known.services if use_cache else None
+        mtu = await open_link(
+            self._session,
+            link,
+            self._address_type,
+            with_cache=services is not None,
+            timeout=self._timeout if timeout is None else timeout,
+        )
+        # With cached services the proxy reports the MTU of whatever used the slot before.
+        if mtu and services is None:
+            known.mtu = mtu
+        self._mtu = known.mtu
+        if pair:
+            await operations.pair(self._session, link)
+        if services is None:
+            services = await self._discover(link, known)
+        link.require_up()
         link.move(LinkEvent.SET_UP)
         self._link = link
         self.services = (
             only_services(services, self._wanted_services) if self._wanted_services else services
         )
 
-    async def _discover(self, link: Link, known: KnownDevice) -> None:
+    async def _discover(self, link: Link, known: KnownDevice) -> BleakGATTServiceCollection:
         messages = await operations.get_services(link)
-        services = service_collection(messages, known)
+        told = tuple(message.SerializeToString() for message in messages)
+        if known.services is not None and told == known.told:
+            return known.services
+        try:
+            services = service_collection(messages, known)
+        except ValueError as exc:
+            raise self._bad_services(link, "that cannot be read") from exc
         if not services.services:
-            raise LinkError(
-                f"{link.label}: the proxy found no services; its discovery failed",
-                kind=ErrorKind.TRANSIENT,
-                source=self._session.name,
-            )
-        known.services = services
+            raise self._bad_services(link, "with nothing in it; its discovery failed")
+        known.services, known.told = services, told
+        return services
+
+    def _bad_services(self, link: Link, what: str) -> LinkError:
+        return LinkError(
+            f"{link.label}: the proxy sent a table of services {what}",
+            kind=ErrorKind.TRANSIENT,
+            source=self._session.name,
+        )
 
     async def disconnect(self) -> None:
-        """Close the link and wait until its slot is free. Harmless if there is no link."""
+        """Close the link and wait until its slot is free, or end the attempt to open one.
+
+        Harmless if there is neither.
+        """
+        if self._opening:
+            self._opening.give_up(
+                LinkError(
+                    f"{self._opening.label}: Disconnected while connecting",
+                    kind=ErrorKind.DISCONNECTED,
+                    source=self._session.name,
+                )
+            )
+            abandon(self._session, self._opening)
         link = self._link
         if link is None:
             return
@@ -185,11 +224,8 @@ class ESPHomeClient(BaseBleakClient):
                 link.label,
                 DISCONNECT_TIMEOUT,
             )
-            abandon(self._session, link)
-        except asyncio.CancelledError:
-            abandon(self._session, link)
-            raise
         finally:
+            abandon(self._session, link)
             self._lost()
         try:
             await self._session.queue.until_left(self.address, DISCONNECT_TIMEOUT)
@@ -238,7 +274,7 @@ class ESPHomeClient(BaseBleakClient):
         """Forget the services, here and on the proxy; works without a link.
 
         Returns:
-            Whether the proxy, if it keeps a cache that can be cleared, has cleared it.
+            False if the proxy keeps a cache of its own and did not clear it.
         """
         self._session.cache.forget(self.address)
         return await operations.clear_cache(self._session, self._link or self._loose_link())
@@ -266,21 +302,13 @@ class ESPHomeClient(BaseBleakClient):
         self, characteristic: BleakGATTCharacteristic, **kwargs: Any
     ) -> bytearray:
         """Read a characteristic. Raises GATTError, LinkError, NotConnectedError, TimeoutError."""
-        try:
-            return await operations.read(self._up(), characteristic.handle)
-        except GATTError as exc:
-            self._doubt_cache(exc)
-            raise
+        return await self._trusting(operations.read(self._up(), characteristic.handle))
 
     async def read_gatt_descriptor(
         self, descriptor: BleakGATTDescriptor, **kwargs: Any
     ) -> bytearray:
         """Read a descriptor. Raises as `read_gatt_char`."""
-        try:
-            return await operations.read_descriptor(self._up(), descriptor.handle)
-        except GATTError as exc:
-            self._doubt_cache(exc)
-            raise
+        return await self._trusting(operations.read_descriptor(self._up(), descriptor.handle))
 
     async def write_gatt_char(
         self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
@@ -292,20 +320,26 @@ class ESPHomeClient(BaseBleakClient):
             GATTError, LinkError, NotConnectedError, TimeoutError: as `read_gatt_char`; an error of
             a write without response is not reported by anyone.
         """
-        try:
-            await operations.write(self._up(), characteristic.handle, bytes(data), response)
-        except GATTError as exc:
-            self._doubt_cache(exc)
-            raise
+        await self._trusting(
+            operations.write(self._up(), characteristic.handle, bytes(data), response)
+        )
 
     async def write_gatt_descriptor(
         self, descriptor: BleakGATTDescriptor, data: SizedBuffer
     ) -> None:
         """Write a descriptor. Raises as `write_gatt_char`."""
+        await self._trusting(
+            operations.write_descriptor(self._up(), descriptor.handle, bytes(data))
+        )
+
+    async def _trusting(self, operation: Coroutine[Any, Any, T]) -> T:
+        """Await an operation; an error that a stale table brings about ends the trust in it."""
         try:
-            await operations.write_descriptor(self._up(), descriptor.handle, bytes(data))
+            return await operation
         except GATTError as exc:
-            self._doubt_cache(exc)
+            if GattStatus(exc.code) in STALE_CACHE_STATUSES:
+                known = self._session.cache.device(self.address)
+                known.services, known.told, known.stale = None, (), True
             raise
 
     async def start_notify(
@@ -322,7 +356,3 @@ class ESPHomeClient(BaseBleakClient):
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
         """End a subscription; harmless if there is none. Raises as `read_gatt_char`."""
         await operations.stop_notify(self._up(), characteristic)
-
-    def _doubt_cache(self, error: GATTError) -> None:
-        if GattStatus(error.code) in STALE_CACHE_STATUSES:
-            self._session.cache.forget(self.address)

@@ -30,7 +30,8 @@ class Code(IntEnum):
         return member
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.value:#04x})"
+        number = f"{self.value:#04x}" if self.value >= 0 else str(self.value)
+        return f"{self.name} ({number})"
 
 
 class ConnectionReason(Code):

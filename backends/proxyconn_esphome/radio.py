@@ -31,6 +31,9 @@ from ._messages import BluetoothLERawAdvertisementsResponse
 from ._session import NOT_A_PROXY, ProxySession
 from .client import ESPHomeClient
 
+HOLD_TIME = 3.0
+"""Seconds for which discovered proxies wait for named ones to say which devices they are."""
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -119,42 +122,49 @@ class ESPHomeBackend:
         self._zeroconf = options.zeroconf
         self._browser: ProxyBrowser | None = None
         self._not_proxies: set[str] = set()
+        self._held: dict[str, FoundDevice] = {}
+        self._holding: asyncio.TimerHandle | None = None
+        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Connect to the known proxies and begin to look for others; waits for none of them."""
-        if self._zeroconf is None:
-            self._zeroconf = AsyncZeroconf()
         for proxy in self._options.proxies:
-            await self._add(f"{proxy.host}:{proxy.port}", proxy)
+            await self._join(f"{proxy.host}:{proxy.port}", proxy).start()
         if self._options.discover:
+            self._holding = asyncio.get_running_loop().call_later(HOLD_TIME, self._stop_holding)
+            if self._zeroconf is None:
+                self._zeroconf = AsyncZeroconf()
             self._browser = ProxyBrowser(self._zeroconf, self._found)
             await self._browser.start()
 
     async def aclose(self) -> None:
-        """End the search and every session; idempotent."""
+        """End the search and every session; idempotent, and can be finished if cancelled."""
+        self._closing = True
+        if self._holding:
+            self._holding.cancel()
         if self._browser:
             await self._browser.aclose()
             self._browser = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        radios, self._radios = list(self._radios.values()), {}
-        await asyncio.gather(*(radio.session.aclose() for radio in radios))
-        for radio in radios:
-            self._sink.radio_removed(radio)
+        await asyncio.gather(*(self._remove(radio) for radio in list(self._radios.values())))
         if self._zeroconf is not None and self._options.zeroconf is None:
             await self._zeroconf.async_close()
             self._zeroconf = None
 
     def _found(self, found: FoundDevice) -> None:
-        if found.mac in self._not_proxies:
+        if self._closing or found.mac in self._not_proxies:
             return
         known = self._radios.get(found.mac) or self._configured(found)
-        if known is None:
+        if known is None and self._holding and any(map(_unidentified, self._radios.values())):
+            # It may be one of those: wait until they have said who they are, or failed to.
+            self._held[found.mac] = found
+        elif known is None:
             key = self._options.key_for(found.name)
             proxy = Proxy(found.host, found.port, noise_psk=key, name=found.name)
-            self._spawn(self._add(found.mac, proxy, expected_mac=found.mac))
+            self._spawn(self._join(found.mac, proxy, expected_mac=found.mac).start())
         elif known.state is not RadioState.READY:
             moved = (known.session.proxy.host, known.session.proxy.port) != (found.host, found.port)
             if moved and found.mac in self._radios:
@@ -180,27 +190,37 @@ class ESPHomeBackend:
         await self._remove(radio)
         self._found(found)
 
-    async def _add(self, key: str, proxy: Proxy, expected_mac: str | None = None) -> None:
+    def _join(self, key: str, proxy: Proxy, expected_mac: str | None = None) -> ProxySession:
         session = ProxySession(
             proxy, cache=self._cache, zeroconf=self._zeroconf, expected_mac=expected_mac
         )
         radio = ESPHomeRadio(session, self._sink)
-        session.add_listener(_NotAProxyWatch(self, radio))
+        session.add_listener(_IdentityWatch(self, radio))
         self._radios[key] = radio
         self._sink.radio_added(radio)
-        await session.start()
+        return session
 
     async def _remove(self, radio: ESPHomeRadio) -> None:
+        await radio.session.aclose()
         for key in [key for key, value in self._radios.items() if value is radio]:
             del self._radios[key]
-        await radio.session.aclose()
         self._sink.radio_removed(radio)
 
-    def drop(self, radio: ESPHomeRadio) -> None:
+    def drop_other_device(self, radio: ESPHomeRadio) -> None:
         """Let a radio go that turned out to be no proxy, unless somebody named it."""
         if radio.session.proxy not in self._options.proxies:
             self._not_proxies |= {key for key, value in self._radios.items() if value is radio}
             self._spawn(self._remove(radio))
+
+    def _stop_holding(self) -> None:
+        self._holding = None
+        self.identified()
+
+    def identified(self) -> None:
+        """Look again at what mDNS found while a named proxy had not said who it is."""
+        held, self._held = self._held, {}
+        for found in held.values():
+            self._found(found)
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -208,8 +228,8 @@ class ESPHomeBackend:
         task.add_done_callback(self._tasks.discard)
 
 
-class _NotAProxyWatch(SessionListener):
-    """Tells the backend when a discovered device turns out to be no Bluetooth proxy."""
+class _IdentityWatch(SessionListener):
+    """Tells the backend once a session knows what it is connected to."""
 
     def __init__(self, backend: ESPHomeBackend, radio: ESPHomeRadio) -> None:
         self._backend = backend
@@ -217,7 +237,14 @@ class _NotAProxyWatch(SessionListener):
 
     def session_changed(self, session: ProxySession) -> None:
         if session.problem is NOT_A_PROXY:
-            self._backend.drop(self._radio)
+            self._backend.drop_other_device(self._radio)
+        self._backend.identified()
+
+
+def _unidentified(radio: ESPHomeRadio) -> bool:
+    """Whether nobody knows yet which device a named proxy is."""
+    session = radio.session
+    return session.info is None and session.proxy.name is None and session.problem is None
 
 
 _radio_fits: type[Radio] = ESPHomeRadio

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from rich import box
 from rich.table import Table
 
 from proxyconn.cli.errors import run
+from proxyconn.cli.options import parse_interface
 from proxyconn.cli.output import safe, stdout
 from proxyconn_virtual import events
 from proxyconn_virtual._profiles import PROFILES
@@ -32,6 +34,28 @@ ROOMS = ("kitchen", "bedroom", "garage", "cellar", "attic", "office", "hall", "g
 _BATTERY = 0x180F
 _LEVEL = 0x2A19
 _FIRST_ADDRESS = 0xC40000010000
+
+
+def parse_radio(text: str) -> RadioKind:
+    """Return the radio of a `--radio` option. Raises typer.BadParameter."""
+    match text:
+        case "simulated":
+            return "simulated"
+        case "bumble":
+            if find_spec("bumble"):
+                return "bumble"
+            raise typer.BadParameter("it needs bumble: pip install 'proxyconn[virtual]'")
+    raise typer.BadParameter(f"{text!r} is neither simulated nor bumble")
+
+
+Radio = Annotated[
+    RadioKind,
+    typer.Option(
+        metavar="simulated|bumble",
+        help="Scripted radio, or real ATT between virtual controllers.",
+        parser=parse_radio,
+    ),
+]
 
 
 def proxy_names(count: int) -> list[str]:
@@ -71,9 +95,7 @@ def virtual(
     profile: Annotated[
         str, typer.Option(help=f"Firmware to behave like: {', '.join(PROFILES)}.")
     ] = "2026.6.5",
-    radio: Annotated[
-        RadioKind, typer.Option(help="Scripted radio, or real ATT between virtual controllers.")
-    ] = "simulated",
+    radio: Radio = "simulated",
     devices: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="So many devices instead of the household's ten."),
@@ -85,7 +107,10 @@ def virtual(
         typer.Option(metavar="FILE", help="Write a configuration for --config; a new file."),
     ] = None,
     interface: Annotated[
-        str, typer.Option(metavar="IP", help="Address to listen and to announce on.")
+        str,
+        typer.Option(
+            metavar="IP", help="Address to listen and to announce on.", parser=parse_interface
+        ),
     ] = "127.0.0.1",
 ) -> None:
     """Run virtual proxies among virtual devices until Ctrl-C.

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points, version
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from . import act, show
+from .arguments import KEY_GIVEN, Command, looks_like_key, refuse_keys
+from .errors import BAD_USAGE, fail
 
 COMMAND_GROUP = "proxyconn.commands"
 """Entry point group of commands that other packages bring: plain typer command functions."""
+
+
+MARKUP: Literal["markdown"] = "markdown"
+"""How help texts are read: lines of a paragraph belong together."""
 
 
 class CommandGroup(TyperGroup):
@@ -27,10 +33,21 @@ class CommandGroup(TyperGroup):
         if command := super().get_command(ctx, cmd_name):
             return command
         for point in entry_points(group=COMMAND_GROUP, name=cmd_name):
-            brought = typer.Typer(add_completion=False)
-            brought.command(cmd_name)(point.load())
+            brought = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
+            brought.command(cmd_name, cls=Command)(point.load())
             return typer.main.get_command(brought)
         return None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, unless there is a key among them."""
+        refuse_keys(args)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name; a key is not repeated as an unknown one."""
+        if looks_like_key(args[0]):
+            raise fail(KEY_GIVEN, BAD_USAGE)
+        return super().resolve_command(ctx, args)
 
 
 def _show_version(wanted: bool) -> None:
@@ -52,6 +69,7 @@ def make_app() -> typer.Typer:
     """Return the command line as a typer application."""
     app = typer.Typer(
         cls=CommandGroup,
+        rich_markup_mode=MARKUP,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
         # Its tracebacks show local variables, and among them may be keys.
@@ -68,7 +86,7 @@ def make_app() -> typer.Typer:
         act.notify,
         act.params,
     ):
-        app.command()(command)
+        app.command(cls=Command)(command)
     return app
 
 

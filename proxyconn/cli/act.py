@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -12,7 +14,6 @@ import typer
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.service import BleakGATTServiceCollection
 
-from proxyconn import BleakClientWithServiceCache
 from proxyconn.radio import ConnectionParameters
 
 from .errors import CommandFailedError
@@ -21,6 +22,10 @@ from .output import print_json, safe, stdout, value_markup
 from .rows import service_rows, value_row
 from .session import Settings, connected
 from .tables import BASE_UUID_SUFFIX, services_tree, short_uuid
+
+LEAVE_TIME = 0.5
+"""Seconds for a write without response, which nobody confirms, to leave before the link is closed:
+some connection events at the usual intervals of 30 to 50 ms."""
 
 _SHORT_UUID = re.compile(r"(?:[0-9a-f]{4}|[0-9a-f]{8})")
 _HANDLE = re.compile(r"0x[0-9a-f]{1,4}|\d{1,3}|\d{5}")
@@ -58,6 +63,9 @@ Characteristic = Annotated[
         metavar="CHAR", help="UUID or handle of the characteristic.", parser=parse_characteristic
     ),
 ]
+
+Values = asyncio.Queue[tuple[datetime, bytes] | None]
+"""Values and when they came; None once the link is lost."""
 
 
 def choose(services: BleakGATTServiceCollection, wanted: str | int) -> BleakGATTCharacteristic:
@@ -105,7 +113,7 @@ async def read(
     pair: Pair = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read a characteristic; prints its bytes, and its text if it is some."""
+    """Read a characteristic."""
     async with connected(settings, address, pair=pair) as client:
         chosen = choose(client.services, characteristic)
         value = bytes(await client.read_gatt_char(chosen))
@@ -136,6 +144,8 @@ async def write(
         response = _way_to_write(chosen, no_response=no_response)
         try:
             await client.write_gatt_char(chosen, value, response=response)
+            if not response:
+                await asyncio.sleep(LEAVE_TIME)
         except ValueError as exc:
             raise typer.BadParameter(str(exc)) from None
     if as_json:
@@ -182,58 +192,64 @@ async def notify(
     as_json: AsJson = False,
 ) -> None:
     """Print the values that a device notifies or indicates, until Ctrl-C."""
-    lost = asyncio.Event()
-    async with connected(settings, address, pair=pair, on_lost=lost.set) as client:
+    values: Values = asyncio.Queue()
+    async with connected(
+        settings, address, pair=pair, on_lost=lambda: values.put_nowait(None)
+    ) as client:
         chosen = choose(client.services, characteristic)
         if not {"notify", "indicate"} & set(chosen.properties):
             raise CommandFailedError(
                 f"characteristic {short_uuid(chosen.uuid)} does not notify; "
                 f"its properties are {', '.join(chosen.properties) or 'none'}"
             )
-        received = await _print_values(client, chosen, lost, duration, count, as_json=as_json)
-        if lost.is_set():
-            raise CommandFailedError(f"{client.address}: the link was lost after {received} values")
-    if count is not None and received < count:
-        raise CommandFailedError(f"only {received} of {count} values came within {duration:g} s")
+        await client.start_notify(
+            chosen, lambda sender, value: values.put_nowait((_now(), bytes(value)))
+        )
+        printer = Printer(client.address, chosen, as_json)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(duration):
+                await printer.print(values, count)
+    if count is not None and printer.printed < count:
+        raise CommandFailedError(
+            f"only {printer.printed} of {count} values came within {duration:g} s"
+        )
 
 
-async def _print_values(
-    client: BleakClientWithServiceCache,
-    characteristic: BleakGATTCharacteristic,
-    lost: asyncio.Event,
-    duration: float | None,
-    count: int | None,
-    *,
-    as_json: bool,
-) -> int:
-    """Print values until there are enough, time is up or the link is lost; return how many."""
-    received = 0
-    enough = asyncio.Event()
+def _now() -> datetime:
+    return datetime.now(UTC).astimezone()
 
-    def show(sender: BleakGATTCharacteristic, value: bytearray) -> None:
-        nonlocal received
-        if enough.is_set():
-            return
-        received += 1
-        now = datetime.now(UTC).astimezone()
-        if as_json:
-            row = {"time": now.isoformat(), "address": client.address}
-            print_json({**row, **value_row(sender, bytes(value))})
+
+@dataclass
+class Printer:
+    """Prints values of a characteristic as they come, and counts them."""
+
+    address: str
+    characteristic: BleakGATTCharacteristic
+    as_json: bool
+    printed: int = 0
+
+    async def print(self, values: Values, count: int | None) -> None:
+        """Print `count` values, or go on for ever; None among them is the end of the link.
+
+        Raises:
+            CommandFailedError: the link was lost.
+        """
+        while count is None or self.printed < count:
+            item = await values.get()
+            if item is None:
+                raise CommandFailedError(
+                    f"{self.address}: the link was lost after {self.printed} values"
+                )
+            self._print(*item)
+            self.printed += 1
+
+    def _print(self, at: datetime, value: bytes) -> None:
+        if self.as_json:
+            row = {"time": at.isoformat(), "address": self.address}
+            print_json({**row, **value_row(self.characteristic, value)})
         else:
-            clock = f"[dim]{now:%H:%M:%S}.{now.microsecond // 1000:03}[/]"
-            stdout().print(f"{clock}  {value_markup(bytes(value))}", soft_wrap=True)
-        if received == count:
-            enough.set()
-
-    await client.start_notify(characteristic, show)
-    waits = [asyncio.ensure_future(event.wait()) for event in (enough, lost)]
-    try:
-        await asyncio.wait(waits, timeout=duration, return_when=asyncio.FIRST_COMPLETED)
-        enough.set()
-    finally:
-        for wait in waits:
-            wait.cancel()
-    return received
+            clock = f"[dim]{at:%H:%M:%S}.{at.microsecond // 1000:03}[/]"
+            stdout().print(f"{clock}  {value_markup(value)}", soft_wrap=True)
 
 
 @fleet_command

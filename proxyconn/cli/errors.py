@@ -29,6 +29,9 @@ TERMINATED = 143
 """128 + SIGTERM."""
 
 
+NO_SUCH_INTERFACE = "no interface of this machine has that address"
+
+
 class CommandFailedError(Exception):
     """The command did not do what was asked; the text says why."""
 

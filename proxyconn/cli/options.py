@@ -23,6 +23,7 @@ from proxyconn import InvalidKeyError, Proxy
 from proxyconn._config import DEFAULT_PORT, MAX_PORT, Config, ConfigError, parse_config
 from proxyconn.radio import check_key
 
+from .arguments import KEY_OPTION
 from .errors import BAD_USAGE, describe, fail, run
 from .output import safe, stderr
 from .session import Settings
@@ -99,7 +100,7 @@ def fleet_settings(
         ),
     ] = None,
     key: Annotated[
-        bool, typer.Option("--key", help="Ask for the encryption key.", rich_help_panel=PANEL)
+        bool, typer.Option(KEY_OPTION, help="Ask for the encryption key.", rich_help_panel=PANEL)
     ] = False,
     config: Annotated[
         Path | None,
@@ -184,8 +185,11 @@ def _prompted_key() -> str:
         key: str = typer.prompt("Encryption key", hide_input=True, err=True)
     else:
         key = sys.stdin.readline()
-    check_key(key.strip(), "--key")
-    return key.strip()
+    key = key.strip()
+    if not key:
+        raise InvalidKeyError("no key was entered")
+    check_key(key, KEY_OPTION)
+    return key
 
 
 def _environment_key() -> str | None:
@@ -227,7 +231,6 @@ def set_up_logging(*, verbose: bool) -> None:
         level=logging.INFO if verbose else logging.ERROR,
         format="%(name)s: %(message)s",
         handlers=[RichHandler(console=stderr(), show_path=False, log_time_format="%H:%M:%S.%f")],
-        force=True,
     )
     for name in ("proxyconn", "proxyconn_esphome", "proxyconn_virtual", "aioesphomeapi"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.NOTSET)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import errno
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from zeroconf.asyncio import AsyncZeroconf
 
 from proxyconn import (
     BleakClientWithServiceCache,
+    BleakNotFoundError,
+    ErrorKind,
     Fleet,
     Proxy,
     RadioState,
@@ -20,11 +23,14 @@ from proxyconn import (
 )
 from proxyconn.radio import Radio
 
+from .errors import NO_SUCH_INTERFACE, CommandFailedError
 from .output import print_retry, safe, stderr
 
 DISCOVERY_TIME = 3.0
 """Seconds mDNS is given before those that answered are taken for all there are; a responder may
 wait 0.12 s by itself (RFC 6762 section 6), and Wi-Fi loses multicasts."""
+
+KEY_HINT = "(keys come from --key, the configuration file or PROXYCONN_KEY)"
 
 PATH_SETTLE_TIME = 0.5
 """Seconds for other proxies to hear a device that one has just heard."""
@@ -55,7 +61,7 @@ async def open_fleet(settings: Settings) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
         zeroconf = None
         if settings.interfaces:
-            zeroconf = AsyncZeroconf(interfaces=list(settings.interfaces))
+            zeroconf = _zeroconf(settings.interfaces)
             stack.push_async_callback(zeroconf.async_close)
         fleet = Fleet(
             settings.proxies,
@@ -64,6 +70,20 @@ async def open_fleet(settings: Settings) -> AsyncIterator[Fleet]:
             zeroconf=zeroconf,
         )
         yield await stack.enter_async_context(fleet)
+
+
+def _zeroconf(interfaces: Sequence[str]) -> AsyncZeroconf:
+    try:
+        return AsyncZeroconf(interfaces=list(interfaces))
+    except OSError as exc:
+        if exc.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV):
+            raise
+        raise CommandFailedError(f"{', '.join(interfaces)}: {NO_SUCH_INTERFACE}") from exc
+
+
+def by_name(fleet: Fleet) -> list[Radio]:
+    """Return the radios in the order of their names."""
+    return sorted(fleet.radios, key=lambda radio: radio.name)
 
 
 def settled(radio: Radio) -> bool:
@@ -99,17 +119,50 @@ async def any_ready(fleet: Fleet, settings: Settings) -> None:
         raise RadioUnavailableError(_why_none(fleet, settings))
 
 
+def any_slots(fleet: Fleet, settings: Settings) -> None:
+    """Check that there is a radio whose slots, or lack of them, can be shown.
+
+    Raises:
+        RadioUnavailableError: none is ready, nor reports its slots; says why.
+    """
+    if not any(radio.state is RadioState.READY or radio.allocations() for radio in fleet.radios):
+        raise RadioUnavailableError(_why_none(fleet, settings))
+
+
 def _why_none(fleet: Fleet, settings: Settings) -> str:
     if not fleet.radios:
         return (
             f"no proxy was found by mDNS within {min(DISCOVERY_TIME, settings.timeout):g} s; "
             "name one with --proxy HOST, or choose the network with --interface IP"
         )
-    reasons = "; ".join(f"{radio.name}: {problem_of(radio)}" for radio in fleet.radios)
-    hint = ""
-    if any(radio.state is RadioState.WRONG_KEY for radio in fleet.radios):
-        hint = " (keys come from --key, the configuration file or PROXYCONN_KEY)"
+    reasons = "; ".join(grouped((radio.name, problem_of(radio)) for radio in by_name(fleet)))
+    hint = f" {KEY_HINT}" if any(map(lacks_key, fleet.radios)) else ""
     return f"no proxy can be used: {reasons}{hint}"
+
+
+def grouped(reasons: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return `names: reason` for each reason there is; several names may share one."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        if reason:
+            names.setdefault(reason, []).append(name)
+    return [f"{', '.join(sharers)}: {reason}" for reason, sharers in names.items()]
+
+
+def lacks_key(radio: Radio) -> bool:
+    """Whether another key, or one at all, would help."""
+    return radio.state is RadioState.WRONG_KEY
+
+
+def state_of(radio: Radio) -> str:
+    """Return how a radio is doing just now, and why if it says so."""
+    return f"{radio.state}: {radio.problem}" if radio.problem else str(radio.state)
+
+
+def not_ready(fleet: Fleet) -> list[str]:
+    """Return `names: state: reason` for the radios that are not ready."""
+    radios = (radio for radio in by_name(fleet) if radio.state is not RadioState.READY)
+    return grouped((radio.name, state_of(radio)) for radio in radios)
 
 
 def problem_of(radio: Radio) -> str | None:
@@ -120,18 +173,22 @@ def problem_of(radio: Radio) -> str | None:
 
 
 async def _until(fleet: Fleet, met: Callable[[], bool], timeout: float) -> bool:
-    """Wait until `met`, looked at whenever a radio changes; False after `timeout` seconds."""
-    changed = asyncio.Event()
-    remove = fleet.register_state_callback(changed.set)
+    """Wait until `met`, looked at whenever something happens; False after `timeout` seconds."""
+    happened = asyncio.Event()
+    removes = (
+        fleet.register_state_callback(happened.set),
+        fleet.register_detection_callback(lambda device, advertisement: happened.set()),
+    )
     try:
         async with asyncio.timeout(timeout):
             while not met():
-                changed.clear()
-                await changed.wait()
+                happened.clear()
+                await happened.wait()
     except TimeoutError:
         return False
     finally:
-        remove()
+        for remove in removes:
+            remove()
     return True
 
 
@@ -143,11 +200,24 @@ async def find(fleet: Fleet, settings: Settings, target: str, deadline: float) -
         BleakNotFoundError: none of them hears the device.
     """
     await any_ready(fleet, settings)
-    loop = asyncio.get_running_loop()
-    device = await fleet.find_device(target, max(deadline - loop.time(), 0.1))
-    if len(fleet.radios) > 1:
-        await asyncio.sleep(PATH_SETTLE_TIME)
+    try:
+        device = await fleet.find_device(target, _left(deadline))
+    except BleakNotFoundError:
+        states = "; ".join(grouped((radio.name, state_of(radio)) for radio in by_name(fleet)))
+        raise BleakNotFoundError(
+            f"{target}: no radio heard it within {settings.timeout:g} s ({states})",
+            kind=ErrorKind.DEVICE_NOT_FOUND,
+        ) from None
+    await _until(
+        fleet, lambda: len(fleet.paths(device.address)) == len(fleet.radios), PATH_SETTLE_TIME
+    )
     return device
+
+
+def _left(deadline: float) -> float:
+    """Return the seconds until `deadline`, as round a number as errors should tell."""
+    left = deadline - asyncio.get_running_loop().time()
+    return max(round(left, 1), 0.1) if left < 1 else round(left)
 
 
 @asynccontextmanager
@@ -178,7 +248,7 @@ async def connected(
                 name,
                 disconnected_callback=lambda client: on_lost(),
                 pair=pair,
-                deadline=max(deadline - asyncio.get_running_loop().time(), 0.1),
+                deadline=_left(deadline),
                 on_retry=lambda retry: print_retry(console, name, retry),
             )
         try:

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
-from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
-from rich.console import RenderableType
+from rich.console import Group
 from rich.live import Live
+from rich.table import Table
 
-from proxyconn import AllocationChangeEvent, Fleet, RadioState
+from proxyconn import Fleet, RadioState
 from proxyconn.radio import Radio
 
 from .errors import CommandFailedError
 from .options import AsJson, Seconds, fleet_command
-from .output import print_json, stderr, stdout
+from .output import print_json, safe, stderr, stdout
 from .rows import Row, device_row, proxy_row
-from .session import Settings, all_settled, any_ready, open_fleet
+from .session import (
+    KEY_HINT,
+    Settings,
+    all_settled,
+    any_ready,
+    any_slots,
+    by_name,
+    grouped,
+    lacks_key,
+    not_ready,
+    open_fleet,
+)
 from .tables import devices_table, proxies_table, slots_table
+
+SLOT_KEYS = ("name", "state", "slots")
+"""What `slots --json` tells of a proxy."""
 
 SCAN_TIME = 5.0
 """Seconds that `scan` listens when nobody is there to end it."""
 
 REFRESH = 0.5
 """Seconds between two pictures of a live view."""
+
+Picture = tuple[Table, Sequence[str]]
+"""A table, and lines to stand under it."""
 
 
 @fleet_command
@@ -37,23 +54,21 @@ async def discover(settings: Settings, *, as_json: AsJson = False) -> None:
     """
     async with open_fleet(settings) as fleet:
         await all_settled(fleet, settings)
-        rows = [proxy_row(radio) for radio in _by_name(fleet)]
+        rows = [proxy_row(radio) for radio in by_name(fleet)]
         named = _named(fleet, settings)
         failed = [radio.name for radio in named if radio.state is not RadioState.READY]
+        hints = [KEY_HINT] if any(map(lacks_key, fleet.radios)) else []
     if as_json:
         print_json({"proxies": rows})
     elif rows:
-        stdout().print(proxies_table(rows))
+        notes = grouped((row["name"], row["problem"]) for row in rows)
+        _print((proxies_table(rows), [*notes, *hints]))
     if not rows:
         raise CommandFailedError("no proxy was found; name one with --proxy HOST")
     if failed:
         raise CommandFailedError(f"not ready: {', '.join(failed)}")
     if all(row["problem"] for row in rows):
         raise CommandFailedError("no proxy is ready")
-
-
-def _by_name(fleet: Fleet) -> list[Radio]:
-    return sorted(fleet.radios, key=lambda radio: radio.name)
 
 
 def _named(fleet: Fleet, settings: Settings) -> list[Radio]:
@@ -83,20 +98,16 @@ async def scan(settings: Settings, *, duration: Seconds = None, as_json: AsJson 
 
 
 async def _scan_lines(fleet: Fleet, duration: float | None) -> None:
-    def heard(device: BLEDevice, advertisement: AdvertisementData) -> None:
-        print_json(device_row(fleet, device))
-
-    remove = fleet.register_detection_callback(heard)
-    try:
-        await _wait(duration)
-    finally:
-        remove()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(duration):
+            async for device, _ in fleet.advertisements():
+                print_json(device_row(fleet, device))
 
 
-def _scan_picture(fleet: Fleet) -> RenderableType:
+def _scan_picture(fleet: Fleet) -> Picture:
     rows = [device_row(fleet, device) for device in fleet.devices]
-    sources = [radio.name for radio in _by_name(fleet) if radio.state is RadioState.READY]
-    return devices_table(rows, sources)
+    sources = [radio.name for radio in by_name(fleet) if radio.state is RadioState.READY]
+    return devices_table(rows, sources), not_ready(fleet)
 
 
 @fleet_command
@@ -106,62 +117,80 @@ async def slots(
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the connection slots of the proxies, and who holds them."""
+    """Show the connection slots of the proxies, and who holds them.
+
+    Also of proxies that report their slots but are another client's.
+    """
     async with open_fleet(settings) as fleet:
         await all_settled(fleet, settings)
-        await any_ready(fleet, settings)
+        any_slots(fleet, settings)
         if as_json:
             await _slot_lines(fleet, watch=watch)
         elif watch:
             await _live(lambda: _slots_picture(fleet), None)
         else:
-            stdout().print(_slots_picture(fleet))
+            _print(_slots_picture(fleet))
 
 
 async def _slot_lines(fleet: Fleet, *, watch: bool) -> None:
-    def show(event: AllocationChangeEvent | None = None) -> None:
-        rows = [{"name": row["name"], "slots": row["slots"]} for row in _slot_rows(fleet)]
-        print_json({"proxies": rows})
-
-    show()
-    if not watch:
-        return
-    remove = fleet.register_allocation_callback(show)
+    changed = asyncio.Event()
+    removes = (
+        fleet.register_allocation_callback(lambda event: changed.set()),
+        fleet.register_state_callback(changed.set),
+    )
+    printed = None
     try:
-        await _wait(None)
+        while True:
+            rows = [{key: row[key] for key in SLOT_KEYS} for row in _slot_rows(fleet)]
+            if rows != printed:
+                print_json({"proxies": rows})
+                printed = rows
+            if not watch:
+                return
+            await changed.wait()
+            changed.clear()
     finally:
-        remove()
+        for remove in removes:
+            remove()
 
 
 def _slot_rows(fleet: Fleet) -> list[Row]:
-    return [proxy_row(radio) for radio in _by_name(fleet)]
+    return [proxy_row(radio) for radio in by_name(fleet)]
 
 
-def _slots_picture(fleet: Fleet) -> RenderableType:
+def _slots_picture(fleet: Fleet) -> Picture:
     names = {device.address: device.name for device in fleet.devices}
-    return slots_table(_slot_rows(fleet), names.get, stdout())
+    return slots_table(_slot_rows(fleet), names.get, stdout()), not_ready(fleet)
 
 
-async def _live(picture: Callable[[], RenderableType], duration: float | None) -> None:
-    """Show a picture that is drawn again and again; off a terminal once, at the end."""
+def _print(picture: Picture) -> None:
+    table, notes = picture
+    console = stdout()
+    console.print(table)
+    for note in notes:
+        console.print(safe(note), soft_wrap=not console.is_terminal)
+
+
+def _drawn(picture: Picture) -> Group:
+    table, notes = picture
+    return Group(table, *map(safe, notes))
+
+
+async def _live(picture: Callable[[], Picture], duration: float | None) -> None:
+    """Show a picture that is drawn again and again, for ever if `duration` is None.
+
+    Off a terminal it is drawn once, at the end; without a duration, at once.
+    """
     console = stdout()
     if not console.is_terminal:
-        await _wait(duration)
-        console.print(picture())
+        await asyncio.sleep(duration or 0.0)
+        _print(picture())
         return
     with Live(console=console, auto_refresh=False) as live:
         try:
             async with asyncio.timeout(duration):
                 while True:
-                    live.update(picture(), refresh=True)
+                    live.update(_drawn(picture()), refresh=True)
                     await asyncio.sleep(REFRESH)
         except TimeoutError:
-            live.update(picture(), refresh=True)
-
-
-async def _wait(duration: float | None) -> None:
-    """Wait `duration` seconds, or until cancelled."""
-    if duration is None:
-        await asyncio.get_running_loop().create_future()
-    else:
-        await asyncio.sleep(duration)
+            live.update(_drawn(picture()), refresh=True)

@@ -26,16 +26,17 @@ _STATE_STYLES = {"ready": "green", "connecting": "yellow"}
 
 def table(*columns: str) -> Table:
     """Return an empty table; a column whose name ends in `>` is aligned to the right."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         right = column.endswith(">")
-        made.add_column(column.rstrip(">"), justify="right" if right else "left")
+        made.add_column(column.rstrip(">"), justify="right" if right else "left", overflow="fold")
     return made
 
 
 def proxies_table(rows: Sequence[Row]) -> Table:
-    """Return a table of proxies: name, host, firmware, state, slots, problem."""
-    made = table("Proxy", "Host", "Firmware", "State", "Slots free>", "Problem")
+    """Return a table of proxies: name, host, firmware, state and slots."""
+    made = table("Proxy", "Host", "Firmware", "State", "Slots free>")
+    made.columns[1].no_wrap = True
     for row in rows:
         made.add_row(
             safe(row["name"]),
@@ -43,7 +44,6 @@ def proxies_table(rows: Sequence[Row]) -> Table:
             safe(row["firmware"] or "-"),
             _state(row["state"]),
             _free(row),
-            safe(row["problem"] or ""),
         )
     return made
 
@@ -98,17 +98,20 @@ def _rssi(rssi: int | None) -> str:
 def slots_table(rows: Sequence[Row], name_of: Callable[[str], str | None], to: Console) -> Table:
     """Return a table of connection slots as cells, with their holders' names and addresses."""
     taken, free = ("#", ".") if to.options.ascii_only else ("■", "□")
-    made = table("Proxy", "Slots", "Free>", "Held by")
+    made = table("Proxy", "State", "Slots", "Free>", "Held by")
     for row in rows:
         slots = row["slots"]
         if slots is None:
-            made.add_row(safe(row["name"]), "-", "-", safe(row["problem"] or "no slots reported"))
+            made.add_row(
+                safe(row["name"]), _state(row["state"]), "-", "-", "[dim]no slots reported[/]"
+            )
             continue
         used = slots["limit"] - slots["free"]
         cells = [f"[cyan]{taken}[/]"] * used + [f"[dim]{free}[/]"] * slots["free"]
         holders = [_holder(address, name_of(address)) for address in slots["allocated"]]
         made.add_row(
             safe(row["name"]),
+            _state(row["state"]),
             " ".join(cells),
             f"{slots['free']}/{slots['limit']}",
             "\n".join(holders) or "[dim]nobody[/]",

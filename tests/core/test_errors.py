@@ -65,9 +65,19 @@ def test_words_do_not_outweigh_types() -> None:
     missing = classify(BleakCharacteristicNotFoundError("2a00"))
     assert missing is not None
     assert missing.kind is ErrorKind.OTHER
-    busy = classify(TimeoutError("Timeout waiting for a free connection slot"))
-    assert busy is not None
-    assert busy.kind is ErrorKind.TIMEOUT
+    slow = classify(TimeoutError("Disconnected: ESP_GATT_ERROR, device not found"))
+    assert slow is not None
+    assert slow.kind is ErrorKind.TIMEOUT
+
+
+def test_timeout_of_a_wait_for_a_slot_is_out_of_slots() -> None:
+    """bleak-esphome reports full proxies as a TimeoutError, told apart only by its words."""
+    full = classify(TimeoutError("No free BLE connection slot within 2 s"))
+    assert full is not None
+    assert full.kind is ErrorKind.OUT_OF_SLOTS
+    named = classify(TimeoutError("connection slot kettle: no answer"), ["connection slot kettle"])
+    assert named is not None
+    assert named.kind is ErrorKind.TIMEOUT
 
 
 def test_dbus_details_are_read_but_not_for_common_words() -> None:

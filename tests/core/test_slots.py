@@ -129,6 +129,19 @@ async def test_queue_is_first_come_first_served(queue: SlotQueue) -> None:
 
 
 @pytest.mark.looptime
+async def test_queue_serves_claimers_past_those_who_only_watch() -> None:
+    """Someone who waits for an address to leave holds up nobody who wants a free slot."""
+    ledger = SlotLedger("kitchen")
+    ledger.update(1, 2, ["held"])
+    queue = SlotQueue(ledger)
+    watcher = asyncio.create_task(queue.until_left("held", 5))
+    await asyncio.sleep(1)
+    assert await queue.claim(A, 2)
+    assert asyncio.get_running_loop().time() == pytest.approx(1)
+    assert not await watcher
+
+
+@pytest.mark.looptime
 async def test_queue_claim_ends_at_its_timeout(queue: SlotQueue) -> None:
     """A waiter that got nothing leaves the line."""
     assert not await queue.claim(A, 2)

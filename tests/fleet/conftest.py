@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -27,6 +28,14 @@ VALUE = "0000fff1-0000-1000-8000-00805f9b34fb"
 KEY = new_noise_psk()
 
 
+def unique(name: str) -> str:
+    """Return a proxy name that no other process announces on this machine's loopback."""
+    return f"{name}-{os.getpid():x}"
+
+
+KITCHEN, BEDROOM = unique("kitchen"), unique("bedroom")
+
+
 def address(number: int) -> str:
     """Return the address of the numbered peripheral."""
     return f"C4:00:00:00:00:{number:02X}"
@@ -42,7 +51,7 @@ def peripheral(number: int, outcomes: list[Outcome] | None = None, **rssi: int) 
                 0xFFF0, [CharacteristicSpec(0xFFF1, Properties.READ, f"value {number}".encode())]
             )
         ],
-        rssi=rssi,
+        rssi={unique(name): strength for name, strength in rssi.items()},
         interval=0.02,
         latency=0.005,
         att_latency=0.001,
@@ -76,7 +85,7 @@ def virtual(stack: AsyncExitStack) -> Virtual:
         names: str, *peripherals: Peripheral, announce: bool = True, **spec: object
     ) -> VirtualFleet:
         options: dict[str, object] = {"noise_psk": KEY, **spec}
-        specs = [ProxySpec(name=name, **options) for name in names.split()]  # type: ignore[arg-type]
+        specs = [ProxySpec(name=name, **options) for name in map(unique, names.split())]  # type: ignore[arg-type]
         fleet = VirtualFleet(specs, peripherals, announce=announce)
         return await stack.enter_async_context(fleet)
 

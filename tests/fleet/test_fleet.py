@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 
 import pytest
 from bleak import BleakClient
@@ -14,6 +15,7 @@ from proxyconn import (
     AllocationChangeEvent,
     BleakClientWithServiceCache,
     BleakNotFoundError,
+    BleakOutOfConnectionSlotsError,
     ErrorKind,
     Fleet,
     Proxy,
@@ -25,7 +27,18 @@ from proxyconn import (
 )
 from proxyconn_virtual.peripheral import Outcome
 from proxyconn_virtual.proxy import new_noise_psk
-from tests.fleet.conftest import DEADLINE, KEY, VALUE, Real, Virtual, address, peripheral, until
+from tests.fleet.conftest import (
+    BEDROOM,
+    DEADLINE,
+    KEY,
+    KITCHEN,
+    VALUE,
+    Real,
+    Virtual,
+    address,
+    peripheral,
+    until,
+)
 
 
 async def test_fleet_finds_proxies_and_merges_what_they_hear(virtual: Virtual, real: Real) -> None:
@@ -33,16 +46,16 @@ async def test_fleet_finds_proxies_and_merges_what_they_hear(virtual: Virtual, r
     await virtual("kitchen bedroom", peripheral(1, kitchen=-50, bedroom=-80))
     fleet = await real()
     radios = await fleet.ready(2, DEADLINE)
-    assert {radio.name for radio in radios} == {"kitchen", "bedroom"}
+    assert {radio.name for radio in radios} == {KITCHEN, BEDROOM}
     device = await fleet.find_device("device 1", DEADLINE)
     assert device is await fleet.find_device(address(1).lower(), DEADLINE)
     await until(lambda: len(fleet.paths(address(1))) == 2)
     paths = fleet.paths(address(1))
-    assert [path.source for path in paths] == ["kitchen", "bedroom"]
+    assert [path.source for path in paths] == [KITCHEN, BEDROOM]
     assert paths[0].rssi - paths[1].rssi > 20
     assert all(path.usable and path.slots == path.free == 3 for path in paths)
     assert fleet.devices == [device]
-    await until(lambda: device_source(device) == "kitchen")
+    await until(lambda: device_source(device) == KITCHEN)
 
 
 async def test_fleet_connects_through_the_best_path(virtual: Virtual, real: Real) -> None:
@@ -56,12 +69,12 @@ async def test_fleet_connects_through_the_best_path(virtual: Virtual, real: Real
     device = await fleet.find_device(address(1))
     client = await establish_connection(BleakClientWithServiceCache, device, "device 1")
     assert await client.read_gatt_char(VALUE) == b"value 1"
-    assert proxies.proxies["kitchen"].snapshot().free == 2
-    assert proxies.proxies["bedroom"].snapshot().free == 3
+    assert proxies.proxies[KITCHEN].snapshot().free == 2
+    assert proxies.proxies[BEDROOM].snapshot().free == 3
     await client.disconnect()
     assert [(event.change, event.adapter, event.address) for event in events] == [
-        (AllocationChange.ALLOCATED, "kitchen", address(1)),
-        (AllocationChange.RELEASED, "kitchen", address(1)),
+        (AllocationChange.ALLOCATED, KITCHEN, address(1)),
+        (AllocationChange.RELEASED, KITCHEN, address(1)),
     ]
     assert all(slots.free == slots.slots for slots in fleet.allocations())
 
@@ -81,9 +94,9 @@ async def test_next_attempt_takes_the_next_path(virtual: Virtual, real: Real) ->
         on_retry=retries.append,
     )
     assert [(retry.kind, retry.source) for retry in retries] == [
-        (ErrorKind.ESTABLISH_FAILED, "kitchen")
+        (ErrorKind.ESTABLISH_FAILED, KITCHEN)
     ]
-    assert proxies.proxies["bedroom"].snapshot().free == 2
+    assert proxies.proxies[BEDROOM].snapshot().free == 2
     await client.disconnect()
 
 
@@ -149,37 +162,122 @@ async def test_device_that_nobody_hears(virtual: Virtual, real: Real) -> None:
     await virtual("kitchen")
     fleet = await real()
     await fleet.ready(1, DEADLINE)
-    with pytest.raises(BleakNotFoundError, match=r"no radio heard it within 0\.1 s.*kitchen ready"):
+    with pytest.raises(
+        BleakNotFoundError, match=rf"no radio heard it within 0\.1 s.*{KITCHEN} ready"
+    ):
         await fleet.find_device(address(9), timeout=0.1)
+
+
+@pytest.mark.parametrize("wanted", ["DEVICE 1", "c40000000001", "C4-00-00-00-00-01"])
+async def test_device_is_found_however_it_is_written(
+    wanted: str, virtual: Virtual, real: Real
+) -> None:
+    """Neither case nor the separators of an address matter."""
+    await virtual("kitchen", peripheral(1, kitchen=-50))
+    fleet = await real()
+    device = await fleet.find_device(wanted, DEADLINE)
+    assert device.address == address(1)
+    assert fleet.paths(wanted) or wanted == "DEVICE 1"
+
+
+async def test_a_closed_fleet_says_so(virtual: Virtual, real: Real) -> None:
+    """A device outlives its fleet, but cannot be connected any more, and that is said at once."""
+    await virtual("kitchen", peripheral(1, kitchen=-50))
+    fleet = await real()
+    device = await fleet.find_device(address(1), DEADLINE)
+    await fleet.aclose()
+    with pytest.raises(BleakError, match="its fleet is closed"):
+        await BleakClientWithServiceCache(device).connect()
+
+
+async def test_one_address_is_never_on_two_radios(virtual: Virtual, real: Real) -> None:
+    """A second client is refused, and a next attempt waits until the last one's radio lets go."""
+    proxies = await virtual(
+        "kitchen bedroom",
+        peripheral(1, [Outcome(after=math.inf)], kitchen=-50, bedroom=-80),
+        establish_limit=0.6,
+    )
+    fleet = await real()
+    await fleet.ready(2, DEADLINE)
+    await until(lambda: len(fleet.paths(address(1))) == 2)
+    held: list[int] = []
+
+    def count(event: object) -> None:
+        held.append(sum(len(slots.allocated) for slots in fleet.allocations()))
+
+    fleet.register_allocation_callback(count)
+    client = BleakClientWithServiceCache(await fleet.find_device(address(1)))
+    with pytest.raises(TimeoutError):
+        await client.connect(timeout=0.2)
+    await client.connect()
+    assert proxies.proxies[BEDROOM].snapshot().free == 2
+    assert max(held) == 1
+    rival = BleakClientWithServiceCache(await fleet.find_device(address(1)))
+    with pytest.raises(BleakError, match="another client of this program is connected"):
+        await rival.connect()
+    await client.disconnect()
+
+
+async def test_a_full_proxy_costs_nothing_before_the_deadline(virtual: Virtual, real: Real) -> None:
+    """With a deadline, waiting for a slot ends by the slot or the deadline, not by a count."""
+    await virtual("kitchen", peripheral(1, kitchen=-50), peripheral(2, kitchen=-50), slots=1)
+    fleet = await real()
+    await fleet.ready(1, DEADLINE)
+    first = await establish_connection(
+        BleakClientWithServiceCache, await fleet.find_device(address(1)), "device 1"
+    )
+    with pytest.raises(BleakOutOfConnectionSlotsError) as caught:
+        await establish_connection(
+            BleakClientWithServiceCache,
+            await fleet.find_device(address(2)),
+            "device 2",
+            deadline=1.5,
+        )
+    assert "1 of 1 slots" in str(caught.value)
+    await first.disconnect()
 
 
 async def test_radios_that_are_not_ready_say_why(virtual: Virtual, real: Real) -> None:
     """ready() names each radio's problem; no key stands in it."""
     await virtual("kitchen bedroom")
     wrong = new_noise_psk()
-    fleet = await real(noise_psk={"kitchen": KEY, "bedroom": wrong})
-    with pytest.raises(RadioUnavailableError, match="bedroom wrong key: it refused") as caught:
+    fleet = await real(noise_psk={KITCHEN: KEY, BEDROOM: wrong})
+    with pytest.raises(RadioUnavailableError, match=f"{BEDROOM} wrong key: it refused") as caught:
         await fleet.ready(2, timeout=1)
     assert wrong not in str(caught.value)
     states = {radio.name: radio.state for radio in fleet.radios}
-    assert states == {"kitchen": RadioState.READY, "bedroom": RadioState.WRONG_KEY}
+    assert states[KITCHEN] is RadioState.READY
+    assert states[BEDROOM] is RadioState.WRONG_KEY
 
 
 async def test_configured_proxy_is_not_joined_twice(virtual: Virtual, real: Real) -> None:
     """A proxy that is both configured and announced is one radio."""
     proxies = await virtual("kitchen")
-    proxy = proxies.proxies["kitchen"]
+    proxy = proxies.proxies[KITCHEN]
     fleet = await real(proxies=[Proxy(proxy.host, proxy.port, noise_psk=KEY)])
     await fleet.ready(1, DEADLINE)
     await asyncio.sleep(0.3)
-    assert [radio.name for radio in fleet.radios] == ["kitchen"]
+    assert [radio.name for radio in fleet.radios].count(KITCHEN) == 1
     assert len(proxy.snapshot().clients) == 1
+
+
+async def test_proxy_named_by_host_name_is_not_joined_twice(virtual: Virtual, real: Real) -> None:
+    """A host name does not show that mDNS has found the same proxy; its MAC does."""
+    proxies = await virtual("kitchen")
+    proxy = proxies.proxies[KITCHEN]
+    fleet = await real(proxies=[Proxy("localhost", proxy.port, noise_psk=KEY)])
+    await fleet.ready(1, DEADLINE)
+    await until(
+        lambda: [radio.name for radio in fleet.radios if KITCHEN in radio.name] == [KITCHEN]
+    )
+    await until(lambda: len(proxy.snapshot().clients) == 1)
+    assert fleet.radios[0].state is RadioState.READY
 
 
 async def test_proxy_that_returns_is_used_again(virtual: Virtual, real: Real) -> None:
     """A proxy that loses power fails its links; back again, it serves."""
     proxies = await virtual("kitchen", peripheral(1, kitchen=-50))
-    kitchen = proxies.proxies["kitchen"]
+    kitchen = proxies.proxies[KITCHEN]
     fleet = await real()
     await fleet.ready(1, DEADLINE)
     device = await fleet.find_device(address(1))
@@ -276,7 +374,7 @@ async def test_a_fleet_that_is_not_running_says_so() -> None:
 async def test_two_fleets_in_one_process(virtual: Virtual, real: Real) -> None:
     """Fleets share nothing: one finds what it is told, the other nothing."""
     proxies = await virtual("kitchen", peripheral(1, kitchen=-50))
-    proxy = proxies.proxies["kitchen"]
+    proxy = proxies.proxies[KITCHEN]
     one = await real(discover=False, proxies=[Proxy(proxy.host, proxy.port, noise_psk=KEY)])
     other = await real(discover=False)
     await one.ready(1, DEADLINE)

@@ -49,7 +49,6 @@ def shape(field: Any) -> tuple[object, ...]:
         field.number,
         field.type,
         field.is_repeated,
-        field.is_packed,
         field.has_presence,
         field.message_type.name if field.message_type else None,
         field.enum_type.name if field.enum_type else None,
@@ -125,11 +124,28 @@ def test_bytes_equal_both_ways(message_class: type[Message]) -> None:
     ours = fill(message_class())
     data = ours.SerializeToString()
     theirs = theirs_of(message_class).FromString(data)
-    assert theirs.SerializeToString() == data
+    if not has_unpacked(message_class.DESCRIPTOR):
+        assert theirs.SerializeToString() == data
     assert message_class.FromString(theirs.SerializeToString()) == ours
     for field in ours.DESCRIPTOR.fields:
         if field.type != FieldDescriptor.TYPE_MESSAGE:
             assert getattr(theirs, field.name) == getattr(ours, field.name)
+
+
+def has_unpacked(descriptor: Any) -> bool:
+    """Whether a message holds repeated numbers, which firmware and aioesphomeapi encode apart."""
+    return any(
+        has_unpacked(field.message_type)
+        if field.message_type
+        else field.is_repeated and field.type == FieldDescriptor.TYPE_UINT64
+        for field in descriptor.fields
+    )
+
+
+def test_repeated_numbers_go_out_unpacked() -> None:
+    """The firmware's encoder writes each number of a list with a tag of its own."""
+    report = pb.BluetoothConnectionsFreeResponse(allocated=[1, 2])
+    assert report.SerializeToString() == b"\x18\x01\x18\x02"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Benchmarks, run by scripts/bench; not part of what is installed."""

@@ -1,0 +1,61 @@
+"""`proxyconn demo`, and that it would notice if something did not happen."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import pytest
+from rich.console import Console
+
+from proxyconn_virtual._demo_house import build
+from proxyconn_virtual._demo_stage import ClaimError, Stage
+from proxyconn_virtual.demo import play
+from tests.cli.conftest import Program
+
+STEPS = 10
+
+
+async def test_demo(program: Program) -> None:
+    """It ends by itself with 0 on either radio, even side by side, and fits 80 columns."""
+    runs = await asyncio.gather(
+        program.run("demo", COLUMNS="80"),
+        program.run("demo", "--radio", "bumble", "--seed", "1"),
+    )
+    for done in runs:
+        assert (done.code, done.err) == (0, "")
+        lines = done.out.splitlines()
+        claims = [line for line in lines if line.lstrip().startswith("✓")]
+        assert f"All {len(claims)} claims hold" in done.out
+        assert [line for line in lines if line.startswith(f"{STEPS} ")]
+        words = " ".join(done.out.split())
+        for code in ("FAIL_ESTABLISH (0x3e)", "CONN_CANCEL (0x100)"):
+            assert f"ESP_GATT_CONN_{code}; next within" in words
+        assert "no free connection slot: 3 of 3 in use by" in words
+        assert "\x1b" not in done.out
+    assert max(map(len, runs[0].out.splitlines())) <= 80
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Return a stage that nobody sees."""
+    return Stage(Console(file=io.StringIO()))
+
+
+async def test_demo_without_fault(stage: Stage) -> None:
+    """A fault that was not injected is missed."""
+    house = build("simulated", 0, spared="Cellar sensor")
+    for peripheral in house.fleet.peripherals:
+        peripheral.outcomes.clear()
+    with pytest.raises(ClaimError, match="ESP_GATT_CONN_FAIL_ESTABLISH was reported once"):
+        await play(stage, house)
+    assert not any(house.taken().values())
+
+
+def test_claims(stage: Stage) -> None:
+    """A claim that is true is counted, one that is not is raised."""
+    stage.confirm(True, "it rains")
+    assert stage.claims == 1
+    with pytest.raises(ClaimError, match="it snows"):
+        stage.confirm(False, "it snows")
+    assert stage.claims == 1
