@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,10 @@ from ._objects import Properties, bluez_objects
 
 DEFAULT_TIMEOUT = 20.0
 """Seconds for a link to open, as for a device behind a proxy."""
+
+DISCONNECT_TIMEOUT = 12.0
+"""Seconds for a link to close: bleak waits 10 once bluetoothd has answered, and for that without a
+limit."""
 
 
 class BlueZClient(BleakClientBlueZDBus):
@@ -95,19 +100,15 @@ class BlueZClient(BleakClientBlueZDBus):
         Raises:
             BleakError, TimeoutError, EOFError, BrokenPipeError: as bleak's client; also if the
                 parameters that were asked for could not be set. There is no link then.
-            RadioUnavailableError: the bus cannot be reached.
+            BleakDeviceNotFoundError: BlueZ does not know the device, or no longer.
+            RadioUnavailableError: the bus cannot be reached, or bluetoothd is not running.
         """
         if self.is_connected:
             raise BleakError(f"{self.address}: already connected")
         try:
             if self._connecting_params:
                 await self._load(self._connecting_params)
-            await super().connect(pair, dangerous_use_bleak_cache, **kwargs)
-        except OSError as exc:
-            self._release()
-            if isinstance(exc, TimeoutError | BrokenPipeError):
-                raise
-            raise RadioUnavailableError(f"{self.address}: D-Bus failed: {exc}") from exc
+            await self._open(pair, dangerous_use_bleak_cache, **kwargs)
         except BaseException:
             self._release()
             raise
@@ -120,10 +121,31 @@ class BlueZClient(BleakClientBlueZDBus):
             await self.disconnect()
             raise
 
-    async def disconnect(self) -> None:
-        """Close the link, and the management socket with it. Harmless if there is no link."""
+    async def _open(self, pair: bool, use_cache: bool, **kwargs: Any) -> None:
         try:
-            await super().disconnect()
+            # bleak's own limit ends a wait, and then it waits for an answer to its Disconnect.
+            async with asyncio.timeout(kwargs.get("timeout", self._timeout) + DISCONNECT_TIMEOUT):
+                await super().connect(pair, use_cache, **kwargs)
+        except (TimeoutError, BrokenPipeError):
+            raise
+        except OSError as exc:
+            raise RadioUnavailableError(f"{self.address}: D-Bus failed: {exc}") from exc
+        except BleakError as exc:
+            if type(exc) is BleakError:
+                # A device that bleak misses has no class of its own there.
+                await self._identity()
+            raise
+
+    async def disconnect(self) -> None:
+        """Close the link, and the management socket with it. Harmless if there is no link.
+
+        Raises:
+            BleakDBusError: bluetoothd refused.
+            TimeoutError: the link is still up, or bluetoothd does not answer.
+        """
+        try:
+            async with asyncio.timeout(DISCONNECT_TIMEOUT):
+                await super().disconnect()
         finally:
             self._release()
 

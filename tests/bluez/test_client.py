@@ -15,7 +15,9 @@ from proxyconn import (
     BleakClientWithServiceCache,
     BleakConnectionError,
     ConnectionParameters,
+    ErrorKind,
     NotConnectedError,
+    Retry,
     UnsupportedError,
     establish_connection,
     get_device,
@@ -224,3 +226,34 @@ async def test_connected_device_is_taken_over(bluez: FakeBlueZ, connect: Connect
     assert client.is_connected
     await client.disconnect()
     assert bluez.calls == [(other, "Disconnect")]
+
+
+async def test_disconnect_unanswered(bluez: FakeBlueZ, connect: Connect) -> None:
+    """A Disconnect that BlueZ does not answer is given up after a while, and the client is free."""
+    lost: asyncio.Queue[object] = asyncio.Queue()
+    client = await connect(disconnected_callback=lost.put_nowait)
+    bluez.silent.add("Disconnect")
+    with pytest.raises(TimeoutError):
+        await client.disconnect()
+    assert not client.is_connected
+    assert lost.get_nowait() is client
+    assert lost.empty()
+
+
+async def test_connect_to_a_removed_device(bluez: FakeBlueZ, path: str) -> None:
+    """A device that BlueZ has lost is waited for, and connected once it is back."""
+    device = await get_device(ADDRESS)
+    assert device is not None
+    bluez.remove(path)
+    retries: list[Retry] = []
+
+    def return_then(retry: Retry) -> None:
+        retries.append(retry)
+        bluez.add_service(bluez.add_device(ADDRESS), BATTERY)
+
+    client = await establish_connection(
+        BleakClientWithServiceCache, device, "Kettle", on_retry=return_then
+    )
+    assert client.is_connected
+    await client.disconnect()
+    assert [one.kind for one in retries] == [ErrorKind.DEVICE_NOT_FOUND]
