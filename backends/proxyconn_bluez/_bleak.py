@@ -12,6 +12,7 @@ import logging
 from collections.abc import MutableMapping
 
 from bleak import BleakScanner
+from bleak.backends.bluezdbus.client import BleakClientBlueZDBus
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
@@ -70,6 +71,13 @@ async def bleak_bus() -> BleakBus:
         return BleakBus(bus)
     _LOGGER.warning("this release of bleak hides its bus; a lost bluetoothd goes unnoticed")
     return BleakBus(None)
+
+
+def close_client_bus(client: BleakClientBlueZDBus) -> None:
+    """Close the bus that a client has for itself; idempotent. It has none where bleak hides it."""
+    bus = getattr(client, "_bus", None)
+    if isinstance(bus, MessageBus) and bus.connected:
+        bus.disconnect()
 
 
 def seen_devices(scanner: BleakScanner) -> Seen:

@@ -18,7 +18,7 @@ from proxyconn.radio import (
     split_device_path,
 )
 
-from ._bleak import bleak_bus, services_cache
+from ._bleak import bleak_bus, close_client_bus, services_cache
 from ._daemon import DaemonWatch
 from ._devices import RANDOM_ADDRESS, address_of, address_type_of, best_first
 from ._management import Management
@@ -77,10 +77,18 @@ class BlueZClient(BleakClientBlueZDBus):
         self._management = management or Management()
         self._owns_management = management is None
         self._daemon: DaemonWatch | None = None
+        self._disconnecting = False
         self._connecting_params = connecting_params
         self._connected_params = connected_params
 
+    def set_disconnected_callback(self, callback: Callable[[], None] | None, **kwargs: Any) -> None:
+        """Replace the callback for the end of the link; what is done here about it stays."""
+        self._on_link_ended = callback
+
     def _link_ended(self) -> None:
+        if self._daemon and not self._disconnecting:
+            # bleak keeps a bus for each client, after a loss until the caller disconnects.
+            close_client_bus(self)
         self._release()
         if self._on_link_ended:
             self._on_link_ended()
@@ -143,10 +151,12 @@ class BlueZClient(BleakClientBlueZDBus):
             BleakDBusError: bluetoothd refused.
             TimeoutError: the link is still up, or bluetoothd does not answer.
         """
+        self._disconnecting = True
         try:
             async with asyncio.timeout(DISCONNECT_TIMEOUT):
                 await super().disconnect()
         finally:
+            self._disconnecting = False
             self._release()
 
     async def clear_cache(self) -> bool:

@@ -172,6 +172,17 @@ async def test_link_lost(bluez: FakeBlueZ, path: str, connect: Connect) -> None:
     assert lost.empty()
 
 
+async def test_link_lost_leaves_nothing(bluez: FakeBlueZ, path: str) -> None:
+    """A client whose link was lost keeps no D-Bus connection, though nobody disconnects it."""
+    device = await get_device(ADDRESS)
+    assert device is not None
+    lost = asyncio.Event()
+    await establish_connection(BleakClientWithServiceCache, device, "Kettle", lambda _: lost.set())
+    bluez.set_connected(path, False)
+    async with asyncio.timeout(10):
+        await lost.wait()
+
+
 async def test_bluetoothd_dies_under_a_link(bluez: FakeBlueZ, path: str, connect: Connect) -> None:
     """A bluetoothd that dies takes the link with it; its successor can be connected through."""
     lost = asyncio.Event()
@@ -228,11 +239,14 @@ async def test_connected_device_is_taken_over(bluez: FakeBlueZ, connect: Connect
     assert bluez.calls == [(other, "Disconnect")]
 
 
-async def test_disconnect_unanswered(bluez: FakeBlueZ, connect: Connect) -> None:
+async def test_disconnect_unanswered(
+    bluez: FakeBlueZ, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A Disconnect that BlueZ does not answer is given up after a while, and the client is free."""
     lost: asyncio.Queue[object] = asyncio.Queue()
     client = await connect(disconnected_callback=lost.put_nowait)
     bluez.silent.add("Disconnect")
+    monkeypatch.setattr("proxyconn_bluez.client.DISCONNECT_TIMEOUT", 0.2)
     with pytest.raises(TimeoutError):
         await client.disconnect()
     assert not client.is_connected

@@ -106,6 +106,18 @@ async def test_connect(bluez: FakeBlueZ, fleet: Fleet) -> None:
     assert fleet.allocations() == [Allocations("hci0", 5, 5, [])]
 
 
+async def test_link_lost(bluez: FakeBlueZ, fleet: Fleet) -> None:
+    """A link that is lost is told, and leaves no D-Bus connection, though nobody disconnects."""
+    await fleet.ready()
+    path = advertise(bluez)
+    lost = asyncio.Event()
+    device = await fleet.find_device(ADDRESS)
+    await establish_connection(BleakClientWithServiceCache, device, "Kettle", lambda _: lost.set())
+    bluez.set_connected(path, False)
+    async with asyncio.timeout(10):
+        await lost.wait()
+
+
 async def test_two_adapters(bluez: FakeBlueZ, fleet: Fleet) -> None:
     """Of two adapters the louder is taken, and the other one when it fails."""
     bluez.add_adapter("hci1")
