@@ -1,5 +1,13 @@
 """Reliable Bluetooth LE through fleets of ESPHome Bluetooth proxies, for any Python program."""
 
+from proxyconn._adapters import (
+    clear_cache,
+    close_stale_connections,
+    close_stale_connections_by_address,
+    get_device,
+    get_device_by_adapter,
+    restore_discoveries,
+)
 from proxyconn._client import BleakClientWithServiceCache
 from proxyconn._connect import DISCONNECT_TIMEOUT, Retry, establish_connection
 from proxyconn._decorator import retry_bluetooth_connection_error
@@ -31,8 +39,10 @@ from proxyconn._models import (
     Allocations,
     RadioState,
 )
+from proxyconn._params import ConnectionParameters
 from proxyconn._paths import Path
 from proxyconn._retry import MAX_CONNECT_ATTEMPTS
+from proxyconn._slot_manager import BleakSlotManager
 from proxyconn.radio import Proxy
 
 __all__ = [
@@ -49,6 +59,8 @@ __all__ = [
     "BleakConnectionError",
     "BleakNotFoundError",
     "BleakOutOfConnectionSlotsError",
+    "BleakSlotManager",
+    "ConnectionParameters",
     "ErrorKind",
     "Fleet",
     "GATTError",
@@ -67,7 +79,13 @@ __all__ = [
     "UnsupportedError",
     "ble_device_description",
     "calculate_backoff_time",
+    "clear_cache",
+    "close_stale_connections",
+    "close_stale_connections_by_address",
     "device_source",
     "establish_connection",
+    "get_device",
+    "get_device_by_adapter",
+    "restore_discoveries",
     "retry_bluetooth_connection_error",
 ]

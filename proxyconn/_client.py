@@ -11,6 +11,8 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTServiceCollection
 from bleak.exc import BleakError
 
+from proxyconn._device import device_path
+from proxyconn._local import load_local_stack
 from proxyconn._params import ConnectionParameters
 from proxyconn.radio import route_of
 
@@ -36,12 +38,17 @@ class BleakClientWithServiceCache(BleakClient):
     """A BleakClient that keeps the services of a device between connections.
 
     A device found by a fleet or by one of our scanners is reached through its proxy or adapter; any
-    other device through bleak's backend of this platform.
+    other device through bleak's backend of this platform, which on Linux is extended.
+
+    On a BlueZ adapter, `connecting_params` and `connected_params`, both ConnectionParameters, may
+    be given: the kernel uses the first ones to connect, and is given the second ones afterwards.
     """
 
     def __init__(self, address_or_ble_device: BLEDevice | str, *args: Any, **kwargs: Any) -> None:
         if route := route_of(address_or_ble_device):
             kwargs.setdefault("backend", route.client_backend)
+        elif _is_local(address_or_ble_device) and (stack := load_local_stack()):
+            kwargs.setdefault("backend", stack.client_backend)
         super().__init__(address_or_ble_device, *args, **kwargs)
 
     def set_cached_services(self, services: BleakGATTServiceCollection | None) -> None:
@@ -90,3 +97,7 @@ class BleakClientWithServiceCache(BleakClient):
         # bleak offers its subclasses no public way to the backend that it made for them.
         backend: BaseBleakClient = self._backend
         return backend if isinstance(backend, ExtendedBackend) else None
+
+
+def _is_local(address_or_ble_device: BLEDevice | str) -> bool:
+    return isinstance(address_or_ble_device, str) or device_path(address_or_ble_device) is not None

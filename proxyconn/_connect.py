@@ -24,6 +24,7 @@ from proxyconn._device import (
 )
 from proxyconn._errors import BleakNotFoundError, ErrorKind, ProxyconnError
 from proxyconn._failures import Failure, classify
+from proxyconn._local import LocalLink, local_link
 from proxyconn._models import RSSI_SWITCH_THRESHOLD
 from proxyconn._retry import MAX_CONNECT_ATTEMPTS, RetryBudget
 from proxyconn.radio import route_of
@@ -36,6 +37,11 @@ SAFETY_TIMEOUT = 60.0
 
 DISCONNECT_TIMEOUT = 5.0
 """Seconds for a disconnect between two attempts."""
+
+WAITS_FOR_CONTROLLER = frozenset(
+    {ErrorKind.OUT_OF_SLOTS, ErrorKind.CONNECT_CANCELLED, ErrorKind.CONTROLLER_BUSY}
+)
+"""Failures after which a controller needs its time, whatever the local stack knows of the link."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -148,8 +154,15 @@ class _Connection(Generic[ClientT]):
     last_error: Exception | None = None
     last_failure: Failure | None = None
     last_elapsed: float = 0.0
+    local: LocalLink | None = None
 
     async def run(self) -> ClientT:
+        async with local_link(self.device) as self.local:
+            if self.local:
+                self.device = self.local.connected_device() or self.device
+            return await self._run()
+
+    async def _run(self) -> ClientT:
         client = self._make_client()
         while True:
             failure = await self._attempt(client)
@@ -201,7 +214,10 @@ class _Connection(Generic[ClientT]):
         )
         try:
             async with asyncio.timeout(SAFETY_TIMEOUT):
-                await client.connect(timeout=timeout, dangerous_use_bleak_cache=self.use_cache)
+                cached = self.use_cache
+                if cached and self.local:
+                    cached = await self.local.services_are_valid(self.device)
+                await client.connect(timeout=timeout, dangerous_use_bleak_cache=cached)
         except Exception as exc:
             failure = classify(exc, (self.name, self.device.name or ""))
             if failure is None:
@@ -231,6 +247,8 @@ class _Connection(Generic[ClientT]):
         route = route_of(self.device)
         if rule.slot_may_end_wait and route:
             await route.wait_for_slot(rule.wait)
+        elif self.local and failure.kind not in WAITS_FOR_CONTROLLER:
+            await self.local.settle(self.device, rule.wait)
         # Even a wait of 0 lets disconnected callbacks run before the next attempt.
         else:
             await asyncio.sleep(rule.wait)

@@ -20,7 +20,6 @@ from proxyconn._errors import (
     BleakNotFoundError,
     ErrorKind,
     RadioUnavailableError,
-    UnsupportedError,
 )
 from proxyconn._hub import AllocationCallback, DetectionCallback, Hub
 from proxyconn._models import Allocations, RadioState
@@ -44,12 +43,12 @@ class Fleet:
         proxies: proxies that are known.
         discover: whether to look for others by mDNS.
         noise_psk: the key of discovered proxies: one for all, or name -> key.
-        local_adapters: must be False: they are not part of a fleet yet.
+        local_adapters: True for every local adapter (Linux, BlueZ), or their names; False for none.
         zeroconf: an instance to share; the fleet makes and closes its own if there is none.
 
     Raises:
         InvalidKeyError: a key is not base64 of 32 bytes.
-        UnsupportedError: local adapters were asked for.
+        UnsupportedError: local adapters were asked for where there can be none (on entering).
 
     Use it as an async context manager. Leaving it closes every session; the proxies then drop
     whatever links were still held.
@@ -64,10 +63,6 @@ class Fleet:
         local_adapters: bool | Sequence[str] = False,
         zeroconf: AsyncZeroconf | None = None,
     ) -> None:
-        if local_adapters:
-            raise UnsupportedError(
-                "local adapters are not part of a fleet yet; reach them through bleak itself"
-            )
         self._options = FleetOptions(
             proxies=tuple(proxies),
             discover=discover,

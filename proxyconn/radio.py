@@ -37,6 +37,7 @@ from proxyconn._models import (
     Allocations,
     RadioState,
 )
+from proxyconn._object_paths import adapter_path, device_object_path, split_device_path
 from proxyconn._params import ConnectionParameters
 from proxyconn._slots import SlotQueue
 
@@ -65,7 +66,10 @@ __all__ = [
     "SlotLedger",
     "SlotQueue",
     "UnsupportedError",
+    "adapter_path",
+    "device_object_path",
     "route_of",
+    "split_device_path",
 ]
 
 ROUTE = "route"

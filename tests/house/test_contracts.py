@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = (
     "proxyconn",
+    "backends/proxyconn_bluez",
     "backends/proxyconn_esphome",
     "backends/proxyconn_virtual",
     "proto/proxyconn_proto",
@@ -55,6 +56,9 @@ def test_contracts_are_kept(tree: Path) -> None:
     [
         ("proxyconn/_params.py", "import google.protobuf", "The core knows no radio"),
         ("proxyconn/_models.py", "import proxyconn_esphome", "The core knows no radio"),
+        ("proxyconn/_local.py", "import proxyconn_bluez.stack", "The core knows no radio"),
+        ("proxyconn/_local.py", "import dbus_fast", "The core knows no radio"),
+        ("proxyconn_bluez/_watch.py", "import proxyconn_esphome", "Radios stand on the core"),
         (
             "proxyconn_esphome/codes.py",
             "import proxyconn_virtual.radio",

@@ -1,4 +1,4 @@
-"""The wheel: exactly our four packages, whole and typed."""
+"""The wheel: exactly our five packages, whole and typed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = {
     "proxyconn": ROOT / "proxyconn",
+    "proxyconn_bluez": ROOT / "backends" / "proxyconn_bluez",
     "proxyconn_esphome": ROOT / "backends" / "proxyconn_esphome",
     "proxyconn_virtual": ROOT / "backends" / "proxyconn_virtual",
     "proxyconn_proto": ROOT / "proto" / "proxyconn_proto",
@@ -35,7 +36,7 @@ def names(wheel: Path) -> set[str]:
 
 
 def test_wheel_top_level(wheel: Path) -> None:
-    """Nothing but the four packages can be imported from the wheel."""
+    """Nothing but the five packages can be imported from the wheel."""
     top = {name.partition("/")[0] for name in names(wheel)}
     assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
 
@@ -53,9 +54,11 @@ def test_wheel_package(wheel: Path, package: str) -> None:
 
 
 def test_wheel_entry_points(wheel: Path) -> None:
-    """The wheel announces the command and the backend."""
+    """The wheel announces the command and the backends."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (one for one in archive.namelist() if one.endswith("entry_points.txt"))
         text = archive.read(name).decode()
     assert "proxyconn = proxyconn.cli:main" in text
-    assert "[proxyconn.backends]\nesphome = proxyconn_esphome" in text
+    assert "[proxyconn.backends]\nbluez = proxyconn_bluez" in text
+    assert "\nesphome = proxyconn_esphome" in text
+    assert "[proxyconn.local]\nbluez = proxyconn_bluez" in text

@@ -1,0 +1,1 @@
+"""Local Bluetooth adapters through BlueZ. Importing this needs no D-Bus; its modules do."""

@@ -1,0 +1,191 @@
+"""One local adapter as a radio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bleak.backends.client import BaseBleakClient
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+
+from proxyconn.radio import (
+    NO_RSSI_VALUE,
+    Allocations,
+    Radio,
+    RadioSink,
+    RadioState,
+    RadioUnavailableError,
+    SlotLedger,
+    SlotQueue,
+    adapter_path,
+    device_object_path,
+    split_device_path,
+)
+
+from ._devices import address_type_of, is_connected
+from ._management import Management
+from ._radio_client import RadioClient
+from ._scanning import Scanning
+from ._watch import BlueZWatch
+
+SLOTS = 5
+"""Links that an adapter is taken to hold. BlueZ does not say; controllers by CSR, the smallest that
+are widely sold, hold five."""
+
+
+class BlueZRadio:
+    """One adapter: scans as long as it is powered, and counts its links.
+
+    Args:
+        name: name of the adapter (`hciN`).
+        watch: follows BlueZ; shared.
+        management: the kernel's management interface; shared.
+        sink: told of what happens.
+    """
+
+    def __init__(
+        self, name: str, watch: BlueZWatch, management: Management, sink: RadioSink
+    ) -> None:
+        self._name = name
+        self._path = adapter_path(name)
+        self._watch = watch
+        self._management = management
+        self._sink = sink
+        self._ledger = SlotLedger(name)
+        self.queue = SlotQueue(self._ledger)
+        self._scanning = Scanning(name, self._heard, self._tell_state, lambda: watch.generation)
+        self._told: tuple[RadioState, str | None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<BlueZRadio {self.name}: {self.state}>"
+
+    @property
+    def name(self) -> str:
+        """The adapter's name (`hciN`)."""
+        return self._name
+
+    @property
+    def state(self) -> RadioState:
+        """GONE if there is no such adapter or it is off; READY while it scans."""
+        if self._fault():
+            return RadioState.GONE
+        return RadioState.READY if self._scanning.running else RadioState.CONNECTING
+
+    @property
+    def problem(self) -> str | None:
+        """Why the adapter is not ready, in one sentence; None if it is."""
+        if fault := self._fault():
+            return fault
+        return None if self._scanning.running else self._scanning.problem
+
+    def _fault(self) -> str | None:
+        if not self._watch.present:
+            return self._watch.problem or "bluetoothd is not running"
+        adapter = self._watch.adapter(self._path)
+        if adapter is None:
+            return f"there is no adapter {self.name}; it may be unplugged"
+        if adapter.get("Powered") is not True:
+            return f"{self.name} is powered off; `bluetoothctl power on` turns it on"
+        return None
+
+    @property
+    def connectable(self) -> bool:
+        """True: every adapter of BlueZ opens links."""
+        return True
+
+    def allocations(self) -> Allocations | None:
+        """The adapter's links; None while it is gone."""
+        return self._ledger.allocations()
+
+    def free_slots(self) -> int | None:
+        """Links that it can still open; None while it is gone."""
+        return self._ledger.available if self._ledger.reported else None
+
+    def create_client(self, device: BLEDevice, **kwargs: Any) -> BaseBleakClient:
+        """Make a client for `device` on this adapter."""
+        path = device_object_path(self.name, device.address)
+        props = dict(self._watch.device(path) or {})
+        local = BLEDevice(device.address, device.name, {"path": path, "props": props})
+        return RadioClient(local, radio=self, management=self._management, **kwargs)
+
+    def diagnostics(self) -> dict[str, Any]:
+        """Return the state as JSON-able values."""
+        adapter = self._watch.adapter(self._path) or {}
+        slots = self.allocations()
+        return {
+            "name": self.name,
+            "kind": "bluez",
+            "state": str(self.state),
+            "problem": self.problem,
+            "address": adapter.get("Address"),
+            "slots": slots
+            and {"limit": slots.slots, "free": slots.free, "allocated": slots.allocated},
+            "waiting": self.queue.waiting,
+        }
+
+    # For its clients
+
+    def require_ready(self) -> None:
+        """Raise RadioUnavailableError if no link can be opened now."""
+        if fault := self._fault():
+            raise RadioUnavailableError(f"{self.name}: {fault}", source=self.name)
+
+    def is_connected(self, address: str) -> bool:
+        """Whether the adapter holds a link to the device already."""
+        return is_connected(self._watch.device(device_object_path(self.name, address)))
+
+    def knows(self, path: str) -> bool:
+        """Whether BlueZ has an object at this path."""
+        return self._watch.knows(path)
+
+    # What happens
+
+    def refresh(self) -> None:
+        """Look at the adapter again: something about it has changed."""
+        self._scanning.set_wanted(self._fault() is None)
+        if self._fault():
+            self.queue.fail(f"{self.name}: {self._fault()}")
+        self._tell_state()
+
+    def refresh_slots(self) -> None:
+        """Look at the links again."""
+        if self._fault():
+            events = self._ledger.clear()
+        else:
+            held = [
+                parts[1]
+                for path in self._watch.connected()
+                if (parts := split_device_path(path)) and parts[0] == self.name
+            ]
+            limit = max(SLOTS, len(held))
+            events = self._ledger.update(limit - len(held), limit, held)
+        for event in events:
+            event.path = device_object_path(self.name, event.address)
+        self.queue.notify()
+        if events or not self._ledger.reported:
+            self._sink.slots_changed(self, events)
+
+    def _tell_state(self) -> None:
+        now = (self.state, self.problem)
+        if now != self._told:
+            self._told = now
+            self._sink.state_changed(self)
+
+    def _heard(self, device: BLEDevice, advertisement: AdvertisementData) -> None:
+        props = device.details["props"]
+        # Without an RSSI BlueZ only remembers the device, unless it is connected.
+        if advertisement.rssi == NO_RSSI_VALUE and not is_connected(props):
+            return
+        self._sink.heard(self, device.address, address_type_of(props), advertisement)
+
+    def stop(self) -> None:
+        """End the scan without waiting for it."""
+        self._scanning.set_wanted(False)
+
+    async def aclose(self) -> None:
+        """Stop scanning; idempotent."""
+        self.queue.fail(f"{self.name}: the fleet is closed")
+        await self._scanning.aclose()
+
+
+_radio_fits: type[Radio] = BlueZRadio
