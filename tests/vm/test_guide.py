@@ -193,9 +193,16 @@ async def test_strongest_adapter(
 ) -> None:
     """On two adapters, the device is that of the one that hears it best."""
     await hardware.add(switch(hci0=-80, hci1=-40))
-    await find("hci0")
-    await find("hci1")
-    found = await get_device(ADDRESS)
+    # BlueZ forgets signal strengths when it stops to scan.
+    async with (
+        asyncio.timeout(DEADLINE),
+        BleakScanner(bluez={"adapter": "hci0"}),
+        BleakScanner(bluez={"adapter": "hci1"}),
+    ):
+        for name in ("hci0", "hci1"):
+            while await get_device_by_adapter(ADDRESS, name) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        found = await get_device(ADDRESS)
     assert found is not None
     assert found.details["path"].startswith("/org/bluez/hci1/")
 
