@@ -142,6 +142,19 @@ async def test_queue_serves_claimers_past_those_who_only_watch() -> None:
 
 
 @pytest.mark.looptime
+async def test_queue_lets_no_newcomer_pass(queue: SlotQueue) -> None:
+    """A slot that is free before the line was told of it still belongs to the line."""
+    first = asyncio.create_task(queue.claim(A, 10))
+    await asyncio.sleep(1)
+    queue.ledger.update(1, 1, [])
+    newcomer = asyncio.create_task(queue.claim(B, 1))
+    await asyncio.sleep(0.5)
+    queue.notify()
+    assert await first
+    assert not await newcomer
+
+
+@pytest.mark.looptime
 async def test_queue_claim_ends_at_its_timeout(queue: SlotQueue) -> None:
     """A waiter that got nothing leaves the line."""
     assert not await queue.claim(A, 2)

@@ -23,9 +23,9 @@ from proxyconn import (
     RadioUnavailableError,
     UnsupportedError,
 )
-from proxyconn_esphome import ESPHomeClient, ProxySession
+from proxyconn_esphome import ConnectionReason, ESPHomeClient, ProxySession
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual.faults import Drop, Replace
+from proxyconn_virtual.faults import Delay, Drop, Replace
 from proxyconn_virtual.peripheral import Outcome
 from proxyconn_virtual.proxy import new_noise_psk
 from tests.esphome.conftest import DEADLINE, ECHO, NOTIFY, READ, House, Open, peripheral, until
@@ -189,7 +189,22 @@ async def test_failed_open_keeps_its_first_reason(
 
 async def test_second_notice_does_not_fail_the_next_try_without_a_list(open_house: Open) -> None:
     """Firmware that names no holders gives no sign when the failed try is over."""
-    house = await open_house(peripheral(outcomes=[Outcome(reason=0x3E)]), profile="2024.11")
+    slow = Outcome(after=0.3)
+    house = await open_house(peripheral(outcomes=[Outcome(reason=0x3E), slow]), profile="2024.11")
+    # The second notice of the first try comes while the second one is under way.
+    house.proxy.injectors += [
+        Delay(
+            pb.BluetoothDeviceConnectionResponse,
+            where=lambda message: getattr(message, "error", 0) == ConnectionReason.ESP_GATT_ERROR,
+            seconds=0.1,
+        ),
+        Delay(
+            pb.BluetoothConnectionsFreeResponse,
+            where=lambda message: getattr(message, "free", 0) == 3,
+            count=1,
+            seconds=0.1,
+        ),
+    ]
     client = BleakClientWithServiceCache(house.device())
     with pytest.raises(LinkError):
         await client.connect()
