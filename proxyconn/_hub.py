@@ -23,7 +23,7 @@ from proxyconn._failures import classify
 from proxyconn._models import AllocationChangeEvent, RadioState
 from proxyconn._paths import Path, rank
 from proxyconn._sightings import Sighting
-from proxyconn.radio import ROUTE, Radio, Route
+from proxyconn.radio import ROUTE, PayloadT, Radio, Route
 
 SWEEP_EVERY = 60.0
 """Seconds between two looks for devices that nobody hears any more."""
@@ -80,10 +80,17 @@ class Hub:
         self._call(self.state_callbacks)
 
     def heard(
-        self, radio: Radio, address: str, address_type: int, advertisement: AdvertisementData
+        self,
+        radio: Radio,
+        address: str,
+        address_type: int,
+        rssi: int,
+        payload: PayloadT,
+        parse: Callable[[PayloadT], AdvertisementData],
     ) -> None:
         """A radio heard a device."""
         now = self._loop.time()
+        advertisement = parse(payload)._replace(rssi=rssi)
         sighting = self.sightings.get(address)
         if sighting is None:
             self._sweep(now)

@@ -68,6 +68,11 @@ class SlotLedger:
             for address in sorted(addresses)
         ]
 
+    @property
+    def claims(self) -> frozenset[str]:
+        """Addresses that a slot is promised to and not yet reported for."""
+        return frozenset(self._claims)
+
     def claim(self, address: str) -> bool:
         """Claim a slot for `address`; False if there is none, or if it already has one."""
         if address in self.holders or address in self._claims or not self.available:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
@@ -71,6 +71,8 @@ __all__ = [
     "route_of",
     "split_device_path",
 ]
+
+PayloadT = TypeVar("PayloadT")
 
 ROUTE = "route"
 """Key of the route in the `details` of a device that one of our radios found."""
@@ -210,6 +212,23 @@ class Radio(Protocol):
         """Slots that are neither taken nor promised to anybody; None if it reports none."""
         ...
 
+    @property
+    def connecting(self) -> int:
+        """Attempts that occupy it now: most controllers open one link at a time."""
+        ...
+
+    def claim(self, address: str) -> bool:
+        """Promise a slot to the next client for `address`, if one is free; never waits.
+
+        False too while the radio still holds the last link to `address`. Whoever claims calls
+        `release` in the end, whatever became of the client.
+        """
+        ...
+
+    def release(self, address: str) -> None:
+        """Give up a claim that no client has used up; harmless if there is none."""
+        ...
+
     def create_client(self, device: BLEDevice, **kwargs: Any) -> BaseBleakClient:
         """Make a client for `device` on this radio; `kwargs` are those of a bleak backend."""
         ...
@@ -235,13 +254,28 @@ class RadioSink(Protocol):
         ...
 
     def heard(
-        self, radio: Radio, address: str, address_type: int, advertisement: AdvertisementData
+        self,
+        radio: Radio,
+        address: str,
+        address_type: int,
+        rssi: int,
+        payload: PayloadT,
+        parse: Callable[[PayloadT], AdvertisementData],
     ) -> None:
-        """The radio heard a device."""
+        """The radio heard a device.
+
+        Args:
+            radio: who heard it.
+            address: upper-case hex with colons.
+            address_type: 0 public, 1 random, as in HCI (Core Specification vol 4 E 7.7.65.2).
+            rssi: dBm.
+            payload: what was heard; equal payloads of one device are parsed once.
+            parse: makes bleak's form of a payload; the `rssi` in it does not count.
+        """
         ...
 
     def slots_changed(self, radio: Radio, events: Sequence[AllocationChangeEvent]) -> None:
-        """The radio reported its slots; `events` are what changed."""
+        """The radio's slots or attempts are other ones now; `events` are the slots that changed."""
         ...
 
 

@@ -101,6 +101,25 @@ class BlueZRadio:
         """Links that it can still open; None while it is gone."""
         return self._ledger.available if self._ledger.reported else None
 
+    @property
+    def connecting(self) -> int:
+        """Links that are being opened, or are promised to somebody."""
+        return len(self._ledger.claims)
+
+    def claim(self, address: str) -> bool:
+        """Promise a slot to the next client for `address`; a link BlueZ holds already will do."""
+        return self.is_connected(address) or self._ledger.claim(address)
+
+    def release(self, address: str) -> None:
+        """Give up a claim; harmless if there is none."""
+        if address in self._ledger.claims:
+            self.queue.release(address)
+            self._sink.slots_changed(self, ())
+
+    def has_claim(self, address: str) -> bool:
+        """Whether a slot is promised to the next client for `address`."""
+        return address in self._ledger.claims
+
     def create_client(self, device: BLEDevice, **kwargs: Any) -> BaseBleakClient:
         """Make a client for `device` on this adapter."""
         path = device_object_path(self.name, device.address)
@@ -176,7 +195,14 @@ class BlueZRadio:
         # Without an RSSI BlueZ only remembers the device, unless it is connected.
         if advertisement.rssi == NO_RSSI_VALUE and not is_connected(props):
             return
-        self._sink.heard(self, device.address, address_type_of(props), advertisement)
+        self._sink.heard(
+            self,
+            device.address,
+            address_type_of(props),
+            advertisement.rssi,
+            advertisement,
+            lambda payload: payload,
+        )
 
     def stop(self) -> None:
         """End the scan without waiting for it."""

@@ -44,7 +44,7 @@ class RadioClient(BlueZClient):
         """
         radio = self._radio
         radio.require_ready()
-        if not radio.is_connected(self.address):
+        if not (radio.is_connected(self.address) or radio.has_claim(self.address)):
             await self._claim_slot()
         try:
             cached = dangerous_use_bleak_cache and await services_are_valid(
@@ -52,7 +52,7 @@ class RadioClient(BlueZClient):
             )
             await super().connect(pair, cached, **kwargs)
         finally:
-            radio.queue.release(self.address)
+            radio.release(self.address)
 
     async def _claim_slot(self) -> None:
         if await self._radio.queue.claim(self.address, SLOT_TIMEOUT):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from bleak.backends.scanner import AdvertisementData
 from bluetooth_data_tools import parse_advertisement_data_bytes
 
+from proxyconn.radio import NO_RSSI_VALUE
 
-def advertisement_data(data: bytes, rssi: int) -> AdvertisementData:
+
+def advertisement_data(data: bytes, rssi: int = NO_RSSI_VALUE) -> AdvertisementData:
     """Return what an advertisement and its scan response, back to back, say.
 
     Args:

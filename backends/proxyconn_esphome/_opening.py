@@ -72,6 +72,7 @@ async def open_link(
             session.queue.release(link.address)
     finally:
         session.opening.discard(link.address)
+        session.tell_slots(())
 
 
 async def _leave_old_link(session: ProxySession, link: Link, timeout: float) -> None:
@@ -92,6 +93,8 @@ async def _leave_old_link(session: ProxySession, link: Link, timeout: float) -> 
 
 
 async def _claim_slot(session: ProxySession, link: Link, timeout: float) -> None:
+    if link.address in session.ledger.claims:
+        return
     if not session.ledger.available:
         # The last report may have been lost: the firmware does not send one again.
         session.request_slots()

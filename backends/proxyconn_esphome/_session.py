@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from aioesphomeapi.core import APIConnectionError
@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from zeroconf.asyncio import AsyncZeroconf
 
 from proxyconn.radio import (
+    AllocationChangeEvent,
     Allocations,
     Proxy,
     RadioState,
@@ -314,9 +315,7 @@ class ProxySession:
                 f"{link.label}: Disconnected: {text}", source=self.name
             )
         )
-        events = self.ledger.clear()
-        for listener in self._listeners:
-            listener.session_slots(self, events)
+        self.tell_slots(self.ledger.clear())
 
     def set_state(self, state: RadioState, problem: Problem | None = None) -> None:
         """Take another state, and tell the listener if it is one."""
@@ -335,9 +334,13 @@ class ProxySession:
         self._note_abandoned()
         self.dispatcher.reconcile(self.ledger)
         self.queue.notify()
+        self.tell_slots(events)
+        self._subscription.check_ready()
+
+    def tell_slots(self, events: Sequence[AllocationChangeEvent]) -> None:
+        """Tell the listeners that slots, or attempts to fill them, are other ones now."""
         for listener in self._listeners:
             listener.session_slots(self, events)
-        self._subscription.check_ready()
 
     def _note_abandoned(self) -> None:
         """Forget the attempts we gave up that were in the proxy's list and have left it."""

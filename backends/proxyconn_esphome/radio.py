@@ -77,6 +77,20 @@ class ESPHomeRadio(SessionListener):
         ledger = self.session.ledger
         return ledger.available if ledger.reported else None
 
+    @property
+    def connecting(self) -> int:
+        """Attempts that the proxy works on, has been promised, or has not ended yet."""
+        session = self.session
+        return len(session.ledger.claims | session.opening | session.abandoned.keys())
+
+    def claim(self, address: str) -> bool:
+        """Promise a slot to the next client for `address`, if one is free."""
+        return self.session.ledger.claim(address)
+
+    def release(self, address: str) -> None:
+        """Give up a claim; harmless if there is none."""
+        self.session.queue.release(address)
+
     def create_client(self, device: BLEDevice, **kwargs: Any) -> BaseBleakClient:
         """Make a client for `device` behind this proxy."""
         return ESPHomeClient(device, session=self.session, **kwargs)
@@ -102,7 +116,9 @@ class ESPHomeRadio(SessionListener):
                 self,
                 int_to_bluetooth_address(report.address),
                 report.address_type,
-                advertisement_data(report.data, report.rssi),
+                report.rssi,
+                report.data,
+                advertisement_data,
             )
 
 
