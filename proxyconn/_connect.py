@@ -32,6 +32,9 @@ from proxyconn.radio import route_of
 CONNECT_TIMEOUT = 20.0
 """Seconds for one `client.connect()`, as bleak-retry-connector gives it."""
 
+LAST_WORD = 0.05
+"""Seconds before the deadline at which an attempt ends by itself, so that it can say why."""
+
 SAFETY_TIMEOUT = 60.0
 """Seconds after which an attempt ends even if its backend ignores its own timeout."""
 
@@ -207,7 +210,7 @@ class _Connection(Generic[ClientT]):
         started = loop.time()
         timeout = CONNECT_TIMEOUT
         if self.deadline is not None:
-            timeout = min(timeout, max(self.deadline - started, 0))
+            timeout = min(timeout, max(self.deadline - LAST_WORD - started, 0))
         self.attempts += 1
         _LOGGER.debug(
             "%s - %s: attempt %d", self.name, ble_device_description(self.device), self.attempts

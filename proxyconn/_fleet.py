@@ -24,6 +24,7 @@ from proxyconn._errors import (
 from proxyconn._hub import AllocationCallback, DetectionCallback, Hub
 from proxyconn._models import Allocations, RadioState
 from proxyconn._paths import Path
+from proxyconn._pins import NO_PINS, Names, Pins, names, pins_by_address
 from proxyconn._routed import DeviceRoute, RoutedClient
 from proxyconn.radio import Backend, BackendFactory, FleetOptions, Proxy, Radio
 
@@ -45,6 +46,9 @@ class Fleet:
         noise_psk: the key of discovered proxies: one for all, or name -> key.
         local_adapters: True for every local adapter (Linux, BlueZ), or their names; False for none.
         zeroconf: an instance to share; the fleet makes and closes its own if there is none.
+        prefer: device address -> names of radios to take unless another one is better by far.
+        avoid: device address -> names of radios to take only for want of others.
+        require: device address -> names of the only radios to take.
 
     Raises:
         InvalidKeyError: a key is not base64 of 32 bytes.
@@ -62,6 +66,9 @@ class Fleet:
         noise_psk: str | Mapping[str, str] | None = None,
         local_adapters: bool | Sequence[str] = False,
         zeroconf: AsyncZeroconf | None = None,
+        prefer: Mapping[str, Names] | None = None,
+        avoid: Mapping[str, Names] | None = None,
+        require: Mapping[str, Names] | None = None,
     ) -> None:
         self._options = FleetOptions(
             proxies=tuple(proxies),
@@ -70,11 +77,12 @@ class Fleet:
             local_adapters=local_adapters,
             zeroconf=zeroconf,
         )
+        self._pins = pins_by_address(prefer, avoid, require)
         self._hub: Hub | None = None
         self._backends: list[Backend] = []
 
     async def __aenter__(self) -> Self:
-        self._hub = Hub(DeviceRoute)
+        self._hub = Hub(DeviceRoute, self._pins)
         try:
             # Entry points are read from files, and loading one imports its package.
             for factory in (await asyncio.to_thread(load_backends)).values():
@@ -130,7 +138,7 @@ class Fleet:
     def advertisement(self, address: str) -> AdvertisementData | None:
         """Return the last advertisement of a device, by whichever radio."""
         sighting = self._running.sightings.get(colon_address(address))
-        return sighting.advertisement if sighting else None
+        return sighting.last() if sighting else None
 
     def allocations(self) -> list[Allocations]:
         """Return the connection slots of every radio that reports them."""
@@ -142,13 +150,15 @@ class Fleet:
         hub = self._running
         return {
             "radios": [radio.diagnostics() for radio in hub.radios],
+            "waiting": hub.queue.waiting,
             "devices": {
                 address: [
                     {
                         "source": path.source,
                         "rssi": path.rssi,
                         "age": round(path.age, 3),
-                        "failures": path.failures,
+                        "failures": round(path.failures, 2),
+                        "score": round(path.score, 1),
                         "usable": path.usable,
                     }
                     for path in hub.paths(address)
@@ -208,19 +218,66 @@ class Fleet:
             ) from None
         return ready()
 
-    async def find_device(self, address_or_name: str, timeout: float = 10.0) -> BLEDevice:
+    def known_device(self, address: str, address_type: int | None = None) -> BLEDevice:
+        """Return the device with this address without waiting for it to be heard.
+
+        Connecting to it takes a radio that heard it, however long ago; if none did, any.
+
+        Args:
+            address: the device's address.
+            address_type: 0 public, 1 random (Core Specification vol 4 E 7.8.12); None for the type
+                it was heard with.
+
+        Raises:
+            BleakNotFoundError: it was never heard, and no type is given.
+        """
+        address = colon_address(address)
+        hub = self._running
+        if sighting := hub.sightings.get(address):
+            return sighting.device
+        if address_type is None:
+            raise BleakNotFoundError(
+                f"{address}: not heard so far, so its address type is not known; "
+                "pass `address_type`: 0 for a public address, 1 for a random one",
+                kind=ErrorKind.DEVICE_NOT_FOUND,
+            )
+        return hub.make_device(address, address_type)
+
+    async def find_device(
+        self,
+        address_or_name: str,
+        timeout: float = 10.0,
+        *,
+        prefer: Names | None = None,
+        avoid: Names | None = None,
+        require: Names | None = None,
+    ) -> BLEDevice:
         """Return the device with this address or name, waiting for it to be heard.
 
         Case does not matter unless two names differ only in it; the colons of an address may be
         left out or be dashes.
+
+        Args:
+            address_or_name: the device's address, or the name it advertises.
+            timeout: seconds to wait for it.
+            prefer: names of radios to take for it unless another one is better by far.
+            avoid: names of radios to take for it only for want of others.
+            require: names of the only radios to take for it. Like the other two it holds for this
+                fleet from now on, and replaces what was said about the device before.
 
         Raises:
             BleakNotFoundError: no radio heard it within `timeout` seconds.
         """
         hub = self._running
 
+        pins = Pins(names(prefer), names(avoid), names(require))
+
         def found() -> BLEDevice | None:
-            return hub.find(address_or_name)
+            device = hub.find(address_or_name)
+            if device and pins != NO_PINS:
+                hub.routing.pins[device.address] = pins
+                device = hub.find(device.address)
+            return device
 
         try:
             async with asyncio.timeout(timeout):

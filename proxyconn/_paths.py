@@ -1,32 +1,72 @@
-"""Which radio to take to a device: plain data in, an order out."""
+"""Which radio to take to a device: plain data in, a score out.
+
+A score is in dB, so that it compares with signal strengths: what costs time or has failed is
+weighed as a weaker signal. The parts of a score are the explanation of a choice.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from proxyconn._models import RadioState
+from proxyconn._models import NO_RSSI_VALUE, RSSI_SWITCH_THRESHOLD, RadioState
+from proxyconn._pins import Pin
 
-STALE_AFTER = 195.0
-"""Seconds without an advertisement after which a path no longer counts (habluetooth's limit for
-connectable devices: three times the longest usual advertising interval, with room)."""
+DB_PER_SECOND = 10.0
+"""dB that one second of waiting weighs: a detour of 28 dB is worth it to save three seconds."""
 
-FAILURE_FADES_AFTER = 30.0
-"""Seconds for which a path that failed a device is tried after the others."""
+FAILURE_DB = 60.0
+"""dB for an attempt that failed on this path just now: more than lies between the nearest radio and
+the farthest one that still hears a device, so that the next attempt takes another one."""
+
+FADED = 0.5
+"""Failures below which a path has recovered."""
+
+MOST_FAILURES = 3.0
+"""Failures in a row beyond which more of them change nothing."""
+
+RADIO_FAILURE_DB = 5.0
+"""dB for each other device that failed on this radio just now."""
+
+MOST_RADIO_FAILURES = 6.0
+"""Devices that failed on a radio beyond which more of them change nothing."""
+
+CROWDED_DB = 6.0
+"""dB for a radio whose slots are all taken but one: it spreads links over radios much alike."""
+
+STALE_DB = 40.0
+"""dB for a path on which the device has missed so many advertisements that it is thought gone."""
+
+PREFER_DB = 30.0
+"""dB for a preferred radio."""
+
+AVOID_DB = -60.0
+"""dB for a radio that is to be avoided."""
+
+USABLE_STATES = frozenset({RadioState.READY, RadioState.SILENT})
+"""States in which a radio opens links."""
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One radio that hears a device.
+    """One radio by which a device may be reached.
 
     Attributes:
         source: name of the radio.
-        rssi: signal strength of the last advertisement in dBm.
-        age: seconds since that advertisement.
+        rssi: signal strength in dBm, smoothed; NO_RSSI_VALUE if the radio never heard the device.
+        age: seconds since the last advertisement; infinite if the radio never heard the device.
+        patience: seconds of silence after which the device is thought gone, by its own rhythm.
         state: how the radio is doing.
         connectable: whether the radio opens links.
         slots: connection slots of the radio; None if it does not report them.
         free: how many of them are neither taken nor promised; None if it does not report them.
-        failures: attempts through this path that failed, lately and in a row.
+        connecting: attempts that occupy the radio now.
+        wait: seconds until the radio is expected to have a slot and a turn; 0.0 if it has both.
+        failures: attempts through this path that failed, fading with time.
+        radio_failures: other devices that failed on this radio, fading with time.
+        incumbent: whether the device is attributed to this radio now.
+        pin: what the user has said about this radio for this device.
+        bonded_elsewhere: whether the device is bonded, and not through this radio.
     """
 
     source: str
@@ -36,19 +76,127 @@ class Path:
     connectable: bool
     slots: int | None
     free: int | None
-    failures: int
+    failures: float = 0.0
+    patience: float = 195.0
+    connecting: int = 0
+    wait: float = 0.0
+    radio_failures: float = 0.0
+    incumbent: bool = False
+    pin: Pin = Pin.NEUTRAL
+    bonded_elsewhere: bool = False
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why no link may be tried through this path; None if one may."""
+        if not self.connectable:
+            return "it does not connect"
+        if self.state not in USABLE_STATES:
+            return f"it is {self.state}"
+        if self.pin is Pin.EXCLUDED:
+            return "another radio is required"
+        if self.bonded_elsewhere:
+            return "the bond is with another radio"
+        return None
 
     @property
     def usable(self) -> bool:
         """Whether a link may be tried through this path."""
-        return self.connectable and self.state is RadioState.READY and self.age < STALE_AFTER
+        return self.obstacle is None
 
     @property
     def has_slot(self) -> bool:
         """Whether a slot is free, as far as the radio reports."""
         return self.free is None or self.free > 0
 
+    @property
+    def keeps(self) -> bool:
+        """Whether another path must be clearly better: this is the present one, and it works."""
+        return self.incumbent and self.failures < FADED
 
-def rank(path: Path) -> tuple[bool, bool, int, int]:
-    """Return a sort key, best first: usable, with a slot, with fewer failures, then the loudest."""
-    return (not path.usable, not path.has_slot, path.failures, -path.rssi)
+    @property
+    def stale(self) -> bool:
+        """Whether the device has been silent on this path for longer than its rhythm explains."""
+        return self.age > self.patience
+
+    @property
+    def score(self) -> float:
+        """What the path is worth in dB; the highest is taken."""
+        return sum(part.db for part in score_parts(self))
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePart:
+    """One reason for a score.
+
+    Attributes:
+        reason: what it is for.
+        db: what it adds in dB.
+    """
+
+    reason: str
+    db: float
+
+
+def score_parts(path: Path) -> list[ScorePart]:
+    """Return what makes up the score of a path, in dB; parts that add nothing are left out.
+
+    | part | dB |
+    |---|---|
+    | signal | the smoothed RSSI |
+    | present path | RSSI_SWITCH_THRESHOLD, so that another one must be better by as much |
+    | wait | -DB_PER_SECOND for each second until slot and turn are expected |
+    | crowded | up to -CROWDED_DB, as fewer slots are free |
+    | failed here | -FAILURE_DB for each failure of this device on this path, fading |
+    | radio fails | -RADIO_FAILURE_DB for each other device that failed on this radio, fading |
+    | not heard lately | -STALE_DB for a device that missed too many advertisements |
+    | preferred, avoided | PREFER_DB, AVOID_DB |
+    """
+    parts = (
+        ScorePart("signal", path.rssi),
+        ScorePart("present path", RSSI_SWITCH_THRESHOLD if path.keeps else 0),
+        ScorePart("wait", -DB_PER_SECOND * path.wait),
+        ScorePart("crowded", -CROWDED_DB * _crowding(path)),
+        ScorePart("failed here", -FAILURE_DB * min(path.failures, MOST_FAILURES)),
+        ScorePart("radio fails", -RADIO_FAILURE_DB * min(path.radio_failures, MOST_RADIO_FAILURES)),
+        ScorePart("not heard lately", -STALE_DB if path.stale else 0),
+        ScorePart("preferred", PREFER_DB if path.pin is Pin.PREFERRED else 0),
+        ScorePart("avoided", AVOID_DB if path.pin is Pin.AVOIDED else 0),
+    )
+    return [part for part in parts if part.db]
+
+
+def _crowding(path: Path) -> float:
+    """Return 0.0 for a radio with every slot free, 1.0 for one with a single slot left."""
+    if path.slots is None or path.free is None or path.slots < 2:
+        return 0.0
+    return min((path.slots - path.free) / (path.slots - 1), 1.0)
+
+
+def rank(path: Path) -> tuple[bool, float, bool]:
+    """Return a sort key, best first: usable, then by score; of equals, not the present one."""
+    return (not path.usable, -path.score, path.incumbent)
+
+
+def explain(paths: Iterable[Path]) -> str:
+    """Say in one sentence why the first of `paths`, best first, is taken."""
+    best, *others = paths
+    if not best.usable:
+        return f"No path can be used: {best.source} is the nearest, but {best.obstacle}."
+    rivals = [path for path in others if path.usable]
+    if not rivals:
+        return f"{best.source} is the only radio that can be used for it."
+    second = rivals[0]
+    lead = best.score - second.score
+    parts = {part.reason: part.db for part in score_parts(best)}
+    for part in score_parts(second):
+        parts[part.reason] = parts.get(part.reason, 0.0) - part.db
+    reason = max(parts, key=lambda name: parts[name])
+    return (
+        f"{best.source} leads {second.source} by {lead:.0f} dB, "
+        f"{parts[reason]:.0f} dB of it for “{reason}”."
+    )
+
+
+def never_heard(rssi: int) -> bool:
+    """Whether a signal strength stands for a radio that has not heard the device."""
+    return rssi == NO_RSSI_VALUE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,13 @@ from bleak.exc import BleakError
 
 from proxyconn._client import ExtendedBackend
 from proxyconn._device import colon_address
-from proxyconn._errors import NotConnectedError, UnsupportedError
+from proxyconn._errors import (
+    BleakNotFoundError,
+    ErrorKind,
+    NotConnectedError,
+    RadioUnavailableError,
+    UnsupportedError,
+)
 from proxyconn._hub import Hub
 from proxyconn._models import NO_RSSI_VALUE, Allocations
 from proxyconn.radio import Radio, route_of
@@ -43,14 +50,16 @@ class DeviceRoute:
 
     def allocations(self) -> Allocations | None:
         """The slots of the radio that the next attempt would take."""
-        paths = self.hub.paths(self.address)
-        named = {radio.name: radio for radio in self.hub.radios}
-        best = named.get(paths[0].source) if paths else None
-        return best.allocations() if best else None
+        now = asyncio.get_running_loop().time()
+        candidates = self.hub.routing.candidates(self.address, now)
+        return candidates[0][1].allocations() if candidates else None
 
     async def wait_for_slot(self, timeout: float) -> bool:
-        """Wait until some radio that hears the device reports a free slot."""
-        return await self.hub.wait_for_slot(self.address, timeout)
+        """Wait until the radio that refused a slot, which it had reported free, changes its mind.
+
+        True at once if no radio did: the next attempt waits in the queue, where it keeps its place.
+        """
+        return await self.hub.wait_for_report(self.address, timeout)
 
 
 class RoutedClient(BaseBleakClient):
@@ -76,10 +85,14 @@ class RoutedClient(BaseBleakClient):
             raise BleakError(f"{self.address}: not a device of a fleet; find it with the fleet")
         self.address = colon_address(self.address)
         self._hub = hub
+        self._device = (
+            address_or_ble_device if isinstance(address_or_ble_device, BLEDevice) else None
+        )
         self._wanted_services = services
         self._client: BaseBleakClient | None = None
         self._opening: BaseBleakClient | None = None
         self._source: str | None = None
+        self._radio: Radio | None = None
 
     def __repr__(self) -> str:
         return f"<RoutedClient {self.address} via {self._source or 'no radio'}>"
@@ -114,25 +127,47 @@ class RoutedClient(BaseBleakClient):
         """
         if self.is_connected:
             raise BleakError(f"{self.address}: already connected through {self._source}")
+        if self._hub.closed:
+            raise RadioUnavailableError(
+                f"{self.address}: its fleet is closed; connect inside `async with`"
+            )
         if self._client:
             # Its link is down, and the callback that says so is still on its way.
             self._ended(self._client)
-        radio = self._hub.choose(self.address)
-        await self._hub.reserve(self.address, radio)
+        radio = await self._hub.queue.take(
+            self.address,
+            kwargs.get("timeout", self._timeout),
+            known=self._device is not None,
+            pairing=pair,
+        )
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
             await self._open(radio, pair, **kwargs)
         except BaseException as exc:
             self._hub.link_ended(self.address)
             if isinstance(exc, Exception):
-                self._hub.note(self.address, radio, exc)
+                self._hub.attempt_ended(self.address, radio, exc)
             raise
-        self._hub.note(self.address, radio, None)
+        radio.release(self.address)
+        self._hub.routing.holding(radio).connected(loop.time() - started)
+        self._hub.attempt_ended(self.address, radio, None)
+        if pair:
+            self._hub.routing.bonded(self.address, radio)
+
+    def _known_device(self) -> BLEDevice:
+        sighting = self._hub.sightings.get(self.address)
+        device = sighting.device if sighting else self._device
+        if device is None:
+            raise BleakNotFoundError(
+                f"{self.address}: no radio has heard it ({self._hub.describe_radios()})",
+                kind=ErrorKind.DEVICE_NOT_FOUND,
+            )
+        return device
 
     async def _open(self, radio: Radio, pair: bool, **kwargs: Any) -> None:
         client = radio.create_client(
-            self._hub.sightings[self.address].device,
-            timeout=self._timeout,
-            services=self._wanted_services,
+            self._known_device(), timeout=self._timeout, services=self._wanted_services
         )
         # Bound to this client: the end of an earlier link must not be taken for the end of this.
         client.set_disconnected_callback(lambda: self._on_disconnected(client))
@@ -141,7 +176,7 @@ class RoutedClient(BaseBleakClient):
             await client.connect(pair, **kwargs)
         finally:
             self._opening = None
-        self._client, self._source = client, radio.name
+        self._client, self._source, self._radio = client, radio.name, radio
         self.services = client.services
 
     def _on_disconnected(self, client: BaseBleakClient) -> None:
@@ -172,10 +207,15 @@ class RoutedClient(BaseBleakClient):
     async def pair(self, *args: Any, **kwargs: Any) -> None:
         """Pair over the present link."""
         await self._up().pair(*args, **kwargs)
+        if self._radio:
+            self._hub.routing.bonded(self.address, self._radio)
 
     async def unpair(self) -> None:
         """Remove the bond from the radio that holds the link or would be taken."""
+        radio = self._radio if self._client else self._best_radio()
         await (self._client or self._idle_client()).unpair()
+        if radio:
+            self._hub.routing.unbonded(self.address, radio)
 
     async def clear_cache(self) -> bool:
         """Forget the services, on the radio that holds the link or would be taken."""
@@ -190,8 +230,17 @@ class RoutedClient(BaseBleakClient):
         )
 
     def _idle_client(self) -> BaseBleakClient:
-        radio = self._hub.choose(self.address)
-        return radio.create_client(self._hub.sightings[self.address].device)
+        return self._best_radio().create_client(self._known_device())
+
+    def _best_radio(self) -> Radio:
+        self._known_device()
+        now = asyncio.get_running_loop().time()
+        for path, radio in self._hub.routing.candidates(self.address, now):
+            if path.usable:
+                return radio
+        raise RadioUnavailableError(
+            f"{self.address}: no radio can be used for it ({self._hub.describe_radios()})"
+        )
 
     def _extended(self, client: BaseBleakClient) -> ExtendedBackend:
         if not isinstance(client, ExtendedBackend):

@@ -1,0 +1,180 @@
+"""What is known of the ways to each device, and what they are worth now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from proxyconn._errors import OutOfSlotsError
+from proxyconn._failures import classify
+from proxyconn._holding import Holding
+from proxyconn._memory import FailureMemory
+from proxyconn._models import NO_RSSI_VALUE, AllocationChange, AllocationChangeEvent
+from proxyconn._paths import Path, rank
+from proxyconn._pins import NO_PINS, Pins
+from proxyconn._sightings import STALE_AFTER, Sighting
+from proxyconn.radio import Radio
+
+Candidate = tuple[Path, Radio]
+
+
+class Routing:
+    """The ways to each device. Knows no clock: the time is an argument.
+
+    Args:
+        radios: those of the fleet; the list is the fleet's own.
+        sightings: address -> what is heard of it; the table is the fleet's own.
+        pins: address -> what the user has said about radios for it.
+    """
+
+    def __init__(
+        self, radios: Sequence[Radio], sightings: Mapping[str, Sighting], pins: Mapping[str, Pins]
+    ) -> None:
+        self._radios = radios
+        self._sightings = sightings
+        self.pins = dict(pins)
+        self.memory = FailureMemory()
+        self._bonds: dict[str, set[str]] = {}
+        self._holding: dict[Radio, Holding] = {}
+        self._holders: dict[str, set[Radio]] = {}
+
+    # What the radios tell
+
+    def slots_changed(
+        self, radio: Radio, events: Iterable[AllocationChangeEvent], now: float
+    ) -> None:
+        """Take note of the slots that a radio reports as taken or freed."""
+        holding = self.holding(radio)
+        for event in events:
+            holders = self._holders.setdefault(event.address, set())
+            if event.change is AllocationChange.ALLOCATED:
+                holders.add(radio)
+                holding.taken(event.address, now)
+            else:
+                holders.discard(radio)
+                holding.freed(event.address, now)
+            if not holders:
+                del self._holders[event.address]
+
+    def radio_removed(self, radio: Radio) -> None:
+        """Forget what a radio holds: it has left."""
+        self._holding.pop(radio, None)
+        for address, holders in list(self._holders.items()):
+            holders.discard(radio)
+            if not holders:
+                del self._holders[address]
+
+    def holding(self, radio: Radio) -> Holding:
+        """Return what was seen of a radio's slots."""
+        return self._holding.setdefault(radio, Holding())
+
+    def holder(self, address: str, but: Radio | None = None) -> Radio | None:
+        """Return a radio that reports a slot held for the address, other than `but`."""
+        return next((radio for radio in self._holders.get(address, ()) if radio is not but), None)
+
+    def is_heard(self, address: str) -> bool:
+        """Whether any radio has heard the device."""
+        return address in self._sightings
+
+    # What attempts tell
+
+    def note(self, address: str, radio: Radio, error: BaseException | None, now: float) -> None:
+        """Remember how an attempt through `radio` ended; None for success."""
+        if error is None:
+            self.memory.succeed(address, radio.name)
+            if sighting := self._sightings.get(address):
+                sighting.attribute(radio)
+            return
+        failure = classify(error)
+        if failure is None or not failure.rule.path_failed:
+            return
+        # A radio that is full, and has said so, is not to blame; one that contradicts itself is.
+        if not isinstance(error, OutOfSlotsError) or radio.free_slots():
+            self.memory.fail(address, radio.name, now)
+
+    def bonded(self, address: str, radio: Radio) -> None:
+        """The device is bonded through `radio`."""
+        self._bonds.setdefault(address, set()).add(radio.name)
+
+    def unbonded(self, address: str, radio: Radio) -> None:
+        """The bond through `radio` is no more."""
+        self._bonds.get(address, set()).discard(radio.name)
+
+    # Paths
+
+    def candidates(
+        self,
+        address: str,
+        now: float,
+        *,
+        pairing: bool = False,
+        ahead: Mapping[Radio, int] | None = None,
+    ) -> list[Candidate]:
+        """Return every path to a device, best first, each with its radio.
+
+        Those are the radios that heard it; for a device that none has heard, all of them.
+
+        Args:
+            address: the device.
+            now: the time in seconds.
+            pairing: whether a new bond will be made, so that no old one matters.
+            ahead: callers that will be served before this one, by radio.
+        """
+        pins = self.pins.get(address, NO_PINS)
+        sighting = self._sightings.get(address)
+        heard = sighting.heard if sighting else {}
+        radios = [
+            radio
+            for radio in self._radios
+            if radio in heard or not heard or radio.name in pins.require
+        ]
+        bonds = set() if pairing else self._bonds.get(address, set())
+        if not any(radio.name in bonds for radio in self._radios):
+            bonds = set()
+        pairs = [
+            (
+                self._path(address, radio, sighting, pins, bonds, (ahead or {}).get(radio, 0), now),
+                radio,
+            )
+            for radio in radios
+        ]
+        pairs.sort(key=lambda pair: rank(pair[0]))
+        return pairs
+
+    def _path(
+        self,
+        address: str,
+        radio: Radio,
+        sighting: Sighting | None,
+        pins: Pins,
+        bonds: set[str],
+        ahead: int,
+        now: float,
+    ) -> Path:
+        heard = sighting.heard.get(radio) if sighting else None
+        slots = radio.allocations()
+        free = radio.free_slots()
+        return Path(
+            source=radio.name,
+            rssi=round(heard.rssi) if heard else NO_RSSI_VALUE,
+            age=now - heard.at if heard else float("inf"),
+            patience=heard.patience if heard else STALE_AFTER,
+            state=radio.state,
+            connectable=radio.connectable,
+            slots=slots.slots if slots else None,
+            free=free,
+            connecting=radio.connecting,
+            wait=self._wait(radio, free, ahead, now),
+            failures=self.memory.on_path(address, radio.name, now),
+            radio_failures=self.memory.on_radio(radio.name, now, but=address),
+            incumbent=sighting is not None and sighting.best is radio,
+            pin=pins.pin(radio.name),
+            bonded_elsewhere=bool(bonds) and radio.name not in bonds,
+        )
+
+    def _wait(self, radio: Radio, free: int | None, ahead: int, now: float) -> float:
+        """Return the seconds until the radio is expected to have a slot and a turn."""
+        holding = self.holding(radio)
+        turn = holding.connect * (radio.connecting + ahead)
+        if free is None or free > ahead:
+            return turn
+        return max(turn, holding.until_free(now, ahead - free))
