@@ -6,31 +6,60 @@ import argparse
 import dataclasses
 import json
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from . import gatt, report, world
+from . import adverts, gatt, report, world
+from .adverts import bench as adverts_bench
+from .adverts import report as adverts_report
 
 PACKAGES = ("proxyconn", "bleak-esphome", "habluetooth", "aioesphomeapi", "bleak")
+
+Found = tuple[dict[str, Any], str]
+"""What was measured: for --json, and as a table."""
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     benchmarks = parser.add_subparsers(dest="benchmark", required=True)
-    command = benchmarks.add_parser("gatt", help=str(gatt.__doc__).split("\n", 1)[0])
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print JSON, every sample included")
+
+    def add(name: str, module: Any, run: Callable[[argparse.Namespace], Found]) -> Any:
+        summary = str(module.__doc__).split("\n", 1)[0]
+        command = benchmarks.add_parser(name, help=summary, description=summary, parents=[common])
+        command.set_defaults(run=run)
+        return command
+
+    command = add("gatt", gatt, run_gatt)
     command.add_argument("--rounds", type=int, help="times that all clients are started anew")
     command.add_argument("--quick", action="store_true", help="measure little: some seconds")
-    command.add_argument("--json", action="store_true", help="print JSON, every sample included")
     command.add_argument(
         "--level", choices=("direct", "managed", "both"), default="both", help="which clients"
+    )
+    command = add("adverts", adverts, run_adverts)
+    size = adverts_bench.Size()
+    command.add_argument(
+        "--devices",
+        type=int,
+        nargs="+",
+        default=size.devices,
+        help="numbers of devices; all clients are measured with the first one",
+    )
+    command.add_argument(
+        "--changing", type=float, default=size.changing, help="share that says something new"
+    )
+    command.add_argument("--seconds", type=float, default=size.seconds, help="for each of them")
+    command.add_argument(
+        "--proxies", type=int, default=size.proxies, help="of the fleet of many; 0 for none"
     )
     return parser.parse_args()
 
 
-def main() -> None:
-    """Run a benchmark."""
-    options = arguments()
+def run_gatt(options: argparse.Namespace) -> Found:
+    """Run the GATT benchmark."""
     size = gatt.QUICK if options.quick else gatt.FULL
     if options.rounds:
         size = dataclasses.replace(size, rounds=options.rounds)
@@ -41,26 +70,37 @@ def main() -> None:
     ]
     samples = gatt.run(size, sides)
     rows = list(report.rows(samples))
+    own = list(report.beyond_bare(samples))
+    return {"figures": rows, "own": own, "samples": samples}, report.table(rows, samples)
+
+
+def run_adverts(options: argparse.Namespace) -> Found:
+    """Run the advertisement benchmark."""
+    found = adverts_bench.run(
+        adverts_bench.Size(
+            devices=tuple(options.devices),
+            changing=options.changing,
+            seconds=options.seconds,
+            proxies=options.proxies,
+        )
+    )
+    return found, adverts_report.table(found)
+
+
+def main() -> None:
+    """Run a benchmark."""
+    options = arguments()
+    found, table = options.run(options)
     setting: dict[str, Any] = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         **{package: version(package) for package in PACKAGES},
     }
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "setting": setting,
-                    "figures": rows,
-                    "own": list(report.beyond_bare(samples)),
-                    "samples": samples,
-                },
-                indent=1,
-            )
-        )
+        print(json.dumps({"setting": setting, **found}, indent=1))
         return
     print(", ".join(f"{name} {value}" for name, value in setting.items()), end="\n\n")
-    print(report.table(rows, samples))
+    print(table)
 
 
 if __name__ == "__main__":

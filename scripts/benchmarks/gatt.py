@@ -7,14 +7,14 @@ again, so that whatever the machine does meanwhile hits all of them alike.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from .process import Process
 
 LEVELS = (1, 20, 100)
 
@@ -41,44 +41,6 @@ QUICK = Size(rounds=1, repeats=3, connects=5, reads=1000, notifications=5000)
 
 Samples = dict[str, dict[str, list[dict[str, float]]]]
 """Figure -> side -> one result for each time it was measured; those of one time are neighbours."""
-
-
-class Process:
-    """A process of this package that talks in lines of JSON."""
-
-    def __init__(self, stack: ExitStack, module: str, *arguments: str) -> None:
-        self.name = " ".join((module, *arguments[:1]))
-        self._process = stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.{module}", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        )
-        stack.callback(self._end)
-
-    def _end(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-
-    def tell(self, order: dict[str, Any]) -> None:
-        """Send a line."""
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-
-    def hear(self) -> Any:
-        """Return the next line. Raises RuntimeError if the process has ended."""
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self.name} has ended; its error is above")
-        return json.loads(line)
 
 
 @contextmanager

@@ -9,12 +9,10 @@ left of a client's time without it is the client's own.
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 from aioesphomeapi import api_pb2
-from aioesphomeapi.client import APIClient
 from bleak import BleakClient, BleakScanner
 from bleak.backends.device import BLEDevice
 
@@ -99,21 +97,12 @@ class PeerManaged:
     """bleak-esphome under habluetooth's manager, through its wrapper of BleakClient."""
 
     async def start(self, stack: AsyncExitStack, port: int, noise_psk: str) -> None:
-        """Connect to the proxy as bleak-esphome's APIConnectionManager does on port 6053."""
-        from bleak_esphome import connect_scanner
-        from habluetooth import BluetoothManager
+        """Connect to the proxy."""
+        from .peer import Peer
 
-        logging.getLogger("habluetooth").setLevel(logging.CRITICAL)
-        self._manager = BluetoothManager()
-        await self._manager.async_setup()
-        stack.callback(self._manager.async_stop)
-        client = APIClient(LOCALHOST, port, None, noise_psk=noise_psk)
-        await client.connect(login=True)
-        stack.push_async_callback(client.disconnect)
-        self._data = connect_scanner(client, await client.device_info(), True)
-        assert self._data.scanner is not None
-        stack.callback(self._data.scanner.async_setup())
-        stack.callback(self._manager.async_register_scanner(self._data.scanner))
+        peer = Peer()
+        await peer.start(stack, [(port, noise_psk)])
+        self._manager, (self._data,) = peer.manager, peer.data
 
     def device(self, address: str) -> BLEDevice | None:
         """Return a device, once it was heard."""
