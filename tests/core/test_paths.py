@@ -1,0 +1,106 @@
+"""The score of a path: every part of it, and the choices that follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from proxyconn import RSSI_SWITCH_THRESHOLD, Path, RadioState
+from proxyconn._paths import (
+    AVOID_DB,
+    CROWDED_DB,
+    DB_PER_SECOND,
+    FAILURE_DB,
+    MOST_FAILURES,
+    PREFER_DB,
+    RADIO_FAILURE_DB,
+    STALE_DB,
+    explain,
+    rank,
+    score_parts,
+)
+from proxyconn._pins import Pin, pins_by_address
+
+NEAR = Path("near", -50, 1.0, RadioState.READY, connectable=True, slots=3, free=3)
+FAR = replace(NEAR, source="far", rssi=-78)
+
+
+def best(*paths: Path) -> str:
+    """Return the name of the radio that is taken."""
+    return min(paths, key=rank).source
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "db"),
+    [
+        ({"rssi": -60}, "signal", -60),
+        ({"incumbent": True}, "present path", RSSI_SWITCH_THRESHOLD),
+        ({"wait": 1.5}, "wait", -1.5 * DB_PER_SECOND),
+        ({"free": 2}, "crowded", -CROWDED_DB / 2),
+        ({"free": 1}, "crowded", -CROWDED_DB),
+        ({"failures": 0.5}, "failed here", -FAILURE_DB / 2),
+        ({"failures": 9.0}, "failed here", -FAILURE_DB * MOST_FAILURES),
+        ({"radio_failures": 2.0}, "radio fails", -RADIO_FAILURE_DB * 2),
+        ({"age": 300.0}, "not heard lately", -STALE_DB),
+        ({"pin": Pin.PREFERRED}, "preferred", PREFER_DB),
+        ({"pin": Pin.AVOIDED}, "avoided", AVOID_DB),
+    ],
+)
+def test_each_part_of_a_score(change: dict[str, object], reason: str, db: float) -> None:
+    """A change of one property is one part of the score, and nothing else."""
+    path = replace(NEAR, **change)  # type: ignore[arg-type]
+    parts = {part.reason: part.db for part in score_parts(path)}
+    assert parts.pop(reason) == pytest.approx(db)
+    assert parts == ({} if reason == "signal" else {"signal": NEAR.rssi})
+    assert path.score == pytest.approx(db + sum(parts.values()))
+
+
+def test_another_path_must_be_better_by_the_threshold() -> None:
+    """Hysteresis: less than five dB changes nothing, five dB do."""
+    present = replace(FAR, incumbent=True)
+    assert best(present, replace(FAR, source="other", rssi=FAR.rssi + 4)) == "far"
+    assert best(present, replace(FAR, source="other", rssi=FAR.rssi + 5)) == "other"
+
+
+def test_a_path_that_just_failed_is_not_kept() -> None:
+    """The present path loses its advantage with its failure, whatever its signal."""
+    failed = replace(NEAR, rssi=-30, incumbent=True, failures=1.0)
+    assert best(failed, replace(FAR, rssi=-88)) == "far"
+    assert best(failed, replace(FAR, rssi=-88, failures=1.0)) == "near"
+
+
+def test_a_busy_near_radio_beats_an_idle_far_one() -> None:
+    """No detour of 28 dB because the near proxy is busy for a second (ha-ef-ble issue 445)."""
+    busy = replace(NEAR, connecting=1, wait=1.0)
+    full = replace(NEAR, free=0, wait=1.0)
+    assert best(busy, FAR) == "near"
+    assert best(full, FAR) == "near"
+    assert best(replace(full, wait=10.0), FAR) == "far"
+
+
+def test_required_and_bonded_radios_shut_out_the_others() -> None:
+    """What cannot be used comes last and says why."""
+    assert best(replace(NEAR, pin=Pin.EXCLUDED), replace(FAR, pin=Pin.REQUIRED)) == "far"
+    assert best(replace(NEAR, bonded_elsewhere=True), FAR) == "far"
+    assert replace(NEAR, pin=Pin.EXCLUDED).obstacle == "another radio is required"
+    assert replace(NEAR, state=RadioState.ROBBED).obstacle == "it is robbed"
+    assert replace(NEAR, state=RadioState.SILENT).usable
+
+
+def test_pins_are_known_by_any_spelling_of_the_address() -> None:
+    """Colons, dashes and capitals of an address do not matter; one name needs no list."""
+    pins = pins_by_address({"c4-00-00-00-00-01": "attic"}, {"C40000000001": ["garage"]}, None)
+    assert pins["C4:00:00:00:00:01"].pin("attic") is Pin.PREFERRED
+    assert pins["C4:00:00:00:00:01"].pin("garage") is Pin.AVOIDED
+    assert pins["C4:00:00:00:00:01"].pin("kitchen") is Pin.NEUTRAL
+
+
+def test_explanations_name_what_decided() -> None:
+    """A person reads why the winner won."""
+    assert explain([NEAR, FAR]) == "near leads far by 28 dB, 28 dB of it for “signal”."
+    failed = replace(NEAR, failures=1.0)
+    assert explain([FAR, failed]) == "far leads near by 32 dB, 60 dB of it for “failed here”."
+    assert explain([NEAR]) == "near is the only radio that can be used for it."
+    gone = replace(NEAR, state=RadioState.GONE)
+    assert explain([gone]) == "No path can be used: near is the nearest, but it is gone."
