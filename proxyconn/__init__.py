@@ -31,6 +31,7 @@ from proxyconn._errors import (
 )
 from proxyconn._failures import BLEAK_RETRY_EXCEPTIONS, calculate_backoff_time
 from proxyconn._fleet import Fleet
+from proxyconn._keep import KeptConnection, keep_connected
 from proxyconn._models import (
     NO_RSSI_VALUE,
     RSSI_SWITCH_THRESHOLD,
@@ -65,6 +66,7 @@ __all__ = [
     "Fleet",
     "GATTError",
     "InvalidKeyError",
+    "KeptConnection",
     "LinkError",
     "NotConnectedError",
     "OutOfSlotsError",
@@ -86,6 +88,7 @@ __all__ = [
     "establish_connection",
     "get_device",
     "get_device_by_adapter",
+    "keep_connected",
     "restore_discoveries",
     "retry_bluetooth_connection_error",
 ]
