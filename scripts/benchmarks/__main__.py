@@ -10,9 +10,12 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from . import adverts, gatt, report, world
+from . import adverts, fleet, gatt, report, world
 from .adverts import bench as adverts_bench
 from .adverts import report as adverts_report
+from .fleet import bench as fleet_bench
+from .fleet import report as fleet_report
+from .fleet.setting import STANDARD, Setting
 
 PACKAGES = ("proxyconn", "bleak-esphome", "habluetooth", "aioesphomeapi", "bleak")
 
@@ -33,13 +36,23 @@ def arguments() -> argparse.Namespace:
         command.set_defaults(run=run)
         return command
 
-    command = add("gatt", gatt, run_gatt)
+    gatt_options(add("gatt", gatt, run_gatt))
+    adverts_options(add("adverts", adverts, run_adverts))
+    fleet_options(add("fleet", fleet, run_fleet))
+    return parser.parse_args()
+
+
+def gatt_options(command: argparse.ArgumentParser) -> None:
+    """Add what the GATT benchmark takes."""
     command.add_argument("--rounds", type=int, help="times that all clients are started anew")
     command.add_argument("--quick", action="store_true", help="measure little: some seconds")
     command.add_argument(
         "--level", choices=("direct", "managed", "both"), default="both", help="which clients"
     )
-    command = add("adverts", adverts, run_adverts)
+
+
+def adverts_options(command: argparse.ArgumentParser) -> None:
+    """Add what the advertisement benchmark takes."""
     size = adverts_bench.Size()
     command.add_argument(
         "--devices",
@@ -55,7 +68,20 @@ def arguments() -> argparse.Namespace:
     command.add_argument(
         "--proxies", type=int, default=size.proxies, help="of the fleet of many; 0 for none"
     )
-    return parser.parse_args()
+
+
+def fleet_options(command: argparse.ArgumentParser) -> None:
+    """Add what the fleet benchmark takes; each field of a setting is an option."""
+    for field in dataclasses.fields(Setting):
+        option = "--" + field.name.replace("_", "-")
+        kind = type(getattr(STANDARD[0], field.name))
+        command.add_argument(option, type=kind, dest=field.name)
+    command.add_argument(
+        "--peer",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether to measure the peer as well",
+    )
 
 
 def run_gatt(options: argparse.Namespace) -> Found:
@@ -85,6 +111,18 @@ def run_adverts(options: argparse.Namespace) -> Found:
         )
     )
     return found, adverts_report.table(found)
+
+
+def run_fleet(options: argparse.Namespace) -> Found:
+    """Run the fleet benchmark: in the setting that was given, or in the standard ones."""
+    asked = {
+        field.name: value
+        for field in dataclasses.fields(Setting)
+        if (value := getattr(options, field.name)) is not None
+    }
+    settings = [dataclasses.replace(STANDARD[0], **asked)] if asked else STANDARD
+    found = fleet_bench.run(settings, fleet_bench.SIDES if options.peer else ("ours",))
+    return {"settings": found}, fleet_report.table(found)
 
 
 def main() -> None:
