@@ -21,11 +21,12 @@ from proxyconn._errors import (
     ErrorKind,
     RadioUnavailableError,
 )
-from proxyconn._hub import AllocationCallback, DetectionCallback, Hub
+from proxyconn._hub import AllocationCallback, Hub
 from proxyconn._models import Allocations, RadioState
 from proxyconn._paths import Path
 from proxyconn._pins import NO_PINS, Names, Pins, names, pins_by_address
 from proxyconn._routed import DeviceRoute, RoutedClient
+from proxyconn._table import DetectionCallback
 from proxyconn.radio import Backend, BackendFactory, FleetOptions, Proxy, Radio
 
 BACKEND_GROUP = "proxyconn.backends"
@@ -169,9 +170,17 @@ class Fleet:
 
     # What happens
 
-    def register_detection_callback(self, callback: DetectionCallback) -> Callable[[], None]:
-        """Call `callback(device, advertisement)` for every advertisement; returns unsubscribe."""
-        return _register(self._running.detection_callbacks, callback)
+    def register_detection_callback(
+        self, callback: DetectionCallback, *, changes_only: bool = False
+    ) -> Callable[[], None]:
+        """Call `callback(device, advertisement)` for every advertisement; returns unsubscribe.
+
+        Args:
+            callback: called in the event loop; what it raises is logged.
+            changes_only: leave out those that say the same as the one before.
+        """
+        table = self._running.sightings
+        return _register(table.change_callbacks if changes_only else table.callbacks, callback)
 
     def register_allocation_callback(self, callback: AllocationCallback) -> Callable[[], None]:
         """Call `callback(event)` whenever a slot is taken or freed; returns unsubscribe."""

@@ -5,35 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn._device import colon_address
-from proxyconn._models import NO_RSSI_VALUE, AllocationChangeEvent
+from proxyconn._models import AllocationChangeEvent
 from proxyconn._paths import Path
 from proxyconn._pins import Pins
 from proxyconn._queue import LinkQueue
 from proxyconn._routing import Routing
 from proxyconn._sightings import Sighting
-from proxyconn.radio import ROUTE, PayloadT, Radio, Route
-
-SWEEP_EVERY = 60.0
-"""Seconds between two looks for devices that nobody hears any more."""
-
-MOST_SIGHTINGS = 20_000
-"""Devices remembered at most: phones change their address every few minutes."""
-
-KEPT_SIGHTINGS = 15_000
-"""Devices left after those that were heard longest ago had to go."""
-
-NOTHING_SAID = AdvertisementData(None, {}, {}, [], None, NO_RSSI_VALUE, ())
+from proxyconn._table import SightingTable
+from proxyconn.radio import ROUTE, PayloadT, Radio, Report, Route
 
 _LOGGER = logging.getLogger(__name__)
 
-DetectionCallback = Callable[[BLEDevice, AdvertisementData], object]
 AllocationCallback = Callable[[AllocationChangeEvent], object]
 
 
@@ -48,14 +37,12 @@ class Hub:
     def __init__(self, make_route: Callable[[Hub, str], Route], pins: Mapping[str, Pins]) -> None:
         self._make_route = make_route
         self.radios: list[Radio] = []
-        self.sightings: dict[str, Sighting] = {}
-        self.detection_callbacks: list[DetectionCallback] = []
+        self.sightings = SightingTable(self.make_device)
         self.allocation_callbacks: list[AllocationCallback] = []
         self.state_callbacks: list[Callable[[], object]] = []
         self.closed = False
         self.routing = Routing(self.radios, self.sightings, pins)
         self.queue = LinkQueue(self.routing, lambda: self.radios, self.describe_radios)
-        self._swept = 0.0
         self._report_waiters: set[tuple[Radio, asyncio.Future[None]]] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -71,10 +58,7 @@ class Hub:
         if radio in self.radios:
             self.radios.remove(radio)
         self.routing.radio_removed(radio)
-        for address, sighting in list(self.sightings.items()):
-            sighting.lose(radio)
-            if not sighting.heard:
-                del self.sightings[address]
+        self.sightings.forget_radio(radio)
         self.state_changed(radio)
 
     def state_changed(self, radio: Radio) -> None:
@@ -85,53 +69,22 @@ class Hub:
     def heard(
         self,
         radio: Radio,
-        address: str,
-        address_type: int,
-        rssi: int,
-        payload: PayloadT,
+        reports: Iterable[Report[PayloadT]],
         parse: Callable[[PayloadT], AdvertisementData],
     ) -> None:
-        """A radio heard a device."""
+        """A radio heard devices."""
         now = self._loop.time()
-        sighting = self.sightings.get(address)
-        if sighting is None:
-            sighting = self._first_heard(radio, address, address_type, now)
-            sighting.hear(radio, rssi, payload, parse, now)
+        if self.sightings.sweep(now, keep=self.queue.links):
+            self.routing.memory.sweep(now)
+        before = len(self.sightings)
+        self.sightings.hear(radio, reports, parse, now)
+        if len(self.sightings) != before:
             self.queue.serve()
-        else:
-            sighting.hear(radio, rssi, payload, parse, now)
-        if self.detection_callbacks:
-            self._call(self.detection_callbacks, sighting.device, sighting.report(rssi))
-
-    def _first_heard(self, radio: Radio, address: str, address_type: int, now: float) -> Sighting:
-        self._sweep(now)
-        device = self.make_device(address, address_type)
-        device.details["source"] = radio.name
-        sighting = self.sightings[address] = Sighting(device, NOTHING_SAID, radio)
-        return sighting
 
     def make_device(self, address: str, address_type: int) -> BLEDevice:
         """Return a device that is reached through this fleet."""
         details = {"address_type": address_type, ROUTE: self._make_route(self, address)}
         return BLEDevice(address, None, details)
-
-    def _sweep(self, now: float) -> None:
-        """Forget devices that went silent: some change their address every few minutes."""
-        crowded = len(self.sightings) >= MOST_SIGHTINGS
-        if now - self._swept < SWEEP_EVERY and not crowded:
-            return
-        self._swept = now
-        self.routing.memory.sweep(now)
-        idle = [
-            (sighting.at(), address)
-            for address, sighting in self.sightings.items()
-            if address not in self.queue.links
-        ]
-        gone = {address for _, address in idle if self.sightings[address].is_stale(now)}
-        if crowded and len(self.sightings) - len(gone) > KEPT_SIGHTINGS:
-            gone |= {address for _, address in sorted(idle)[: len(self.sightings) - KEPT_SIGHTINGS]}
-        for address in gone:
-            del self.sightings[address]
 
     def slots_changed(self, radio: Radio, events: Sequence[AllocationChangeEvent]) -> None:
         """A radio's slots or attempts are other ones now."""

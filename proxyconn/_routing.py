@@ -166,7 +166,7 @@ class Routing:
             wait=self._wait(radio, free, ahead, now),
             failures=self.memory.on_path(address, radio.name, now),
             radio_failures=self.memory.on_radio(radio.name, now, but=address),
-            incumbent=sighting is not None and sighting.best is radio,
+            incumbent=heard is not None and sighting is not None and sighting.best is heard,
             pin=pins.pin(radio.name),
             bonded_elsewhere=bool(bonds) and radio.name not in bonds,
         )

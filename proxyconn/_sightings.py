@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn._models import NO_RSSI_VALUE, RSSI_SWITCH_THRESHOLD
-from proxyconn.radio import PayloadT, Radio
+from proxyconn.radio import Radio
 
 RSSI_SMOOTHING = 0.3
 """Weight of the last advertisement in the smoothed signal strength."""
@@ -32,29 +30,34 @@ STALE_AT_MOST = 900.0
 """Seconds of silence after which the slowest device is thought gone."""
 
 
+Said = tuple[str | None, dict[int, bytes], dict[str, bytes], list[str], int | None]
+
+
 class Heard:
     """What one radio hears of one device.
 
     Attributes:
+        radio: who hears it.
+        sighting: the device.
         rssi: signal strength in dBm, smoothed.
         last_rssi: that of the last advertisement.
         at: time of the last advertisement, in seconds.
-        interval: seconds between two advertisements, smoothed; 0.0 until there were two.
+        interval: seconds between two advertisements, smoothed.
     """
 
-    __slots__ = ("at", "interval", "last_rssi", "rssi")
+    __slots__ = ("at", "interval", "last_rssi", "radio", "rssi", "sighting")
 
-    def __init__(self, rssi: int, at: float) -> None:
+    def __init__(self, radio: Radio, sighting: Sighting, rssi: int, at: float) -> None:
+        self.radio = radio
+        self.sighting = sighting
         self.rssi = float(rssi)
         self.last_rssi = rssi
         self.at = at
-        self.interval = 0.0
+        self.interval = STALE_AFTER / MISSED
 
     @property
     def patience(self) -> float:
         """Seconds of silence after which the device is thought gone, by its own rhythm."""
-        if not self.interval:
-            return STALE_AFTER
         return min(max(MISSED * self.interval, STALE_AT_LEAST), STALE_AT_MOST)
 
     def is_stale(self, now: float) -> bool:
@@ -62,93 +65,67 @@ class Heard:
         return now - self.at > self.patience
 
 
-@dataclass(slots=True, eq=False)
 class Sighting:
     """One device and everything that hears it.
 
     Attributes:
         device: the BLEDevice that users hold; its `details` follow the best radio.
-        advertisement: what it says, by whichever radio; the last of each field that had a value.
-        best: the radio that `device` is attributed to.
-        heard: radio -> what it hears.
+        said: all of what it says but the RSSI, by whichever radio: the last of each field that had
+            a value, in the order of bleak's AdvertisementData.
+        platform_data: bleak's last field.
         payload: what was parsed last.
+        heard: radio -> what it hears.
+        best: what the radio hears that `device` is attributed to; None if no radio hears it.
     """
 
-    device: BLEDevice
-    advertisement: AdvertisementData
-    best: Radio
-    heard: dict[Radio, Heard] = field(default_factory=dict)
-    payload: Any = None
+    __slots__ = ("best", "device", "heard", "payload", "platform_data", "said")
 
-    def hear(
-        self,
-        radio: Radio,
-        rssi: int,
-        payload: PayloadT,
-        parse: Callable[[PayloadT], AdvertisementData],
-        now: float,
-    ) -> None:
-        """Take a report; change the best radio only for one that is clearly better."""
-        heard = self.heard.get(radio)
-        if heard is None:
-            heard = self.heard[radio] = Heard(rssi, now)
-        else:
-            gap = now - heard.at
-            if gap > 0:
-                interval = heard.interval
-                heard.interval = interval + RHYTHM_SMOOTHING * (gap - interval) if interval else gap
-            heard.rssi += RSSI_SMOOTHING * (rssi - heard.rssi)
-            heard.last_rssi = rssi
-            heard.at = now
-        if payload != self.payload:
-            self.payload = payload
-            self._merge(parse(payload))
-        if radio is not self.best and self._is_better(heard, now):
-            self.attribute(radio)
+    def __init__(self, device: BLEDevice) -> None:
+        self.device = device
+        self.said: Said = (None, {}, {}, [], None)
+        self.platform_data: tuple[Any, ...] = ()
+        self.payload: object = None
+        self.heard: dict[Radio, Heard] = {}
+        self.best: Heard | None = None
 
-    def _merge(self, fresh: AdvertisementData) -> None:
-        """Keep what only one of advertisement and scan response says; they may come apart."""
-        old = self.advertisement
-        if fresh.local_name and fresh.local_name != old.local_name:
-            self.device.name = fresh.local_name
-        self.advertisement = AdvertisementData(
-            fresh.local_name or old.local_name,
-            fresh.manufacturer_data or old.manufacturer_data,
-            fresh.service_data or old.service_data,
-            fresh.service_uuids or old.service_uuids,
-            old.tx_power if fresh.tx_power is None else fresh.tx_power,
-            NO_RSSI_VALUE,
-            fresh.platform_data,
+    def take(self, fresh: AdvertisementData) -> None:
+        """Take what was parsed; advertisement and scan response may come apart."""
+        name, manufacturer_data, service_data, uuids, tx_power, _, self.platform_data = fresh
+        old = self.said
+        if name and name != old[0]:
+            self.device.name = name
+        self.said = (
+            name or old[0],
+            manufacturer_data or old[1],
+            service_data or old[2],
+            uuids or old[3],
+            old[4] if tx_power is None else tx_power,
         )
 
     def report(self, rssi: int) -> AdvertisementData:
         """Return the advertisement as heard with `rssi` dBm."""
-        said = self.advertisement
-        return AdvertisementData(
-            said.local_name,
-            said.manufacturer_data,
-            said.service_data,
-            said.service_uuids,
-            said.tx_power,
-            rssi,
-            said.platform_data,
-        )
+        # AdvertisementData(...) would take half as long again as everything else per advertisement.
+        return tuple.__new__(AdvertisementData, (*self.said, rssi, self.platform_data))
 
     def last(self) -> AdvertisementData:
         """Return the advertisement as the last radio heard it."""
         heard = max(self.heard.values(), key=lambda heard: heard.at, default=None)
         return self.report(heard.last_rssi if heard else NO_RSSI_VALUE)
 
-    def _is_better(self, heard: Heard, now: float) -> bool:
-        present = self.heard.get(self.best)
-        if present is None or present.is_stale(now):
-            return True
-        return heard.rssi >= present.rssi + RSSI_SWITCH_THRESHOLD
+    def weigh(self, heard: Heard, now: float) -> None:
+        """Attribute the device to a radio that hears it clearly better than the present one."""
+        best = self.best
+        if best is None or best.is_stale(now) or heard.rssi >= best.rssi + RSSI_SWITCH_THRESHOLD:
+            self._attribute(heard)
 
     def attribute(self, radio: Radio) -> None:
-        """Make `radio` the one that the device is attributed to."""
-        self.best = radio
-        self.device.details["source"] = radio.name
+        """Make `radio`, if it hears the device, the one that the device is attributed to."""
+        if heard := self.heard.get(radio):
+            self._attribute(heard)
+
+    def _attribute(self, heard: Heard) -> None:
+        self.best = heard
+        self.device.details["source"] = heard.radio.name
 
     def touch(self, radio: Radio, now: float) -> None:
         """Count the end of a link as a sign of life: a connected device does not advertise."""
@@ -166,10 +143,11 @@ class Sighting:
     def lose(self, radio: Radio) -> None:
         """Forget a radio that has left the fleet."""
         self.heard.pop(radio, None)
-        if self.best is radio and self.heard:
-            self.attribute(max(self.heard, key=lambda other: self.heard[other].rssi))
+        if self.best and self.best.radio is radio:
+            self.best = None
+            if self.heard:
+                self._attribute(max(self.heard.values(), key=lambda heard: heard.rssi))
 
     def rssi(self) -> int:
         """Signal strength at the best radio in dBm, smoothed."""
-        heard = self.heard.get(self.best)
-        return round(heard.rssi) if heard else NO_RSSI_VALUE
+        return round(self.best.rssi) if self.best else NO_RSSI_VALUE

@@ -8,7 +8,7 @@ and says how that device is reached.
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -62,6 +62,7 @@ __all__ = [
     "RadioSink",
     "RadioState",
     "RadioUnavailableError",
+    "Report",
     "Route",
     "SlotLedger",
     "SlotQueue",
@@ -73,6 +74,7 @@ __all__ = [
 ]
 
 PayloadT = TypeVar("PayloadT")
+PayloadT_co = TypeVar("PayloadT_co", covariant=True)
 
 ROUTE = "route"
 """Key of the route in the `details` of a device that one of our radios found."""
@@ -180,6 +182,30 @@ class FleetOptions:
         return self.noise_psk
 
 
+class Report(Protocol[PayloadT_co]):
+    """One advertisement that a radio heard."""
+
+    @property
+    def address(self) -> int:
+        """The device's address, 48 bits, first octet most significant."""
+        ...
+
+    @property
+    def address_type(self) -> int:
+        """0 public, 1 random, as in HCI (Core Specification vol 4 E 7.7.65.2)."""
+        ...
+
+    @property
+    def rssi(self) -> int:
+        """Signal strength in dBm."""
+        ...
+
+    @property
+    def data(self) -> PayloadT_co:
+        """What was said; the same payload twice in a row is parsed once."""
+        ...
+
+
 @runtime_checkable
 class Radio(Protocol):
     """One proxy or one local adapter."""
@@ -256,20 +282,14 @@ class RadioSink(Protocol):
     def heard(
         self,
         radio: Radio,
-        address: str,
-        address_type: int,
-        rssi: int,
-        payload: PayloadT,
+        reports: Iterable[Report[PayloadT]],
         parse: Callable[[PayloadT], AdvertisementData],
     ) -> None:
-        """The radio heard a device.
+        """The radio heard devices.
 
         Args:
-            radio: who heard it.
-            address: upper-case hex with colons.
-            address_type: 0 public, 1 random, as in HCI (Core Specification vol 4 E 7.7.65.2).
-            rssi: dBm.
-            payload: what was heard; equal payloads of one device are parsed once.
+            radio: who heard them.
+            reports: what was heard, in order.
             parse: makes bleak's form of a payload; the `rssi` in it does not count.
         """
         ...

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
+from bluetooth_data_tools import mac_to_int
 
 from proxyconn.radio import (
     NO_RSSI_VALUE,
@@ -31,6 +33,18 @@ from ._watch import BlueZWatch
 SLOTS = 5
 """Links that an adapter is taken to hold. BlueZ does not say; controllers by CSR, the smallest that
 are widely sold, hold five."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    address: int
+    address_type: int
+    rssi: int
+    data: AdvertisementData
+
+
+def _parsed(payload: AdvertisementData) -> AdvertisementData:
+    return payload
 
 
 class BlueZRadio:
@@ -195,14 +209,10 @@ class BlueZRadio:
         # Without an RSSI BlueZ only remembers the device, unless it is connected.
         if advertisement.rssi == NO_RSSI_VALUE and not is_connected(props):
             return
-        self._sink.heard(
-            self,
-            device.address,
-            address_type_of(props),
-            advertisement.rssi,
-            advertisement,
-            lambda payload: payload,
+        report = _Report(
+            mac_to_int(device.address), address_type_of(props), advertisement.rssi, advertisement
         )
+        self._sink.heard(self, (report,), _parsed)
 
     def stop(self) -> None:
         """End the scan without waiting for it."""

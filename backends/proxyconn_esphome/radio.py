@@ -9,7 +9,6 @@ from typing import Any
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
-from bluetooth_data_tools import int_to_bluetooth_address
 from zeroconf.asyncio import AsyncZeroconf
 
 from proxyconn.radio import (
@@ -111,15 +110,7 @@ class ESPHomeRadio(SessionListener):
         self, session: ProxySession, message: BluetoothLERawAdvertisementsResponse
     ) -> None:
         """Pass a batch of advertisements on."""
-        for report in message.advertisements:
-            self._sink.heard(
-                self,
-                int_to_bluetooth_address(report.address),
-                report.address_type,
-                report.rssi,
-                report.data,
-                advertisement_data,
-            )
+        self._sink.heard(self, message.advertisements, advertisement_data)
 
 
 class ESPHomeBackend:

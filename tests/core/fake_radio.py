@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
+from bluetooth_data_tools import mac_to_int
 
 from proxyconn import Allocations, RadioState
 from proxyconn._hub import Hub
 from proxyconn.radio import SlotLedger
+
+
+@dataclass(frozen=True, slots=True)
+class FakeReport:
+    """One advertisement."""
+
+    address: int
+    address_type: int
+    rssi: int
+    data: bytes
 
 
 class FakeRadio:
@@ -39,7 +51,7 @@ class FakeRadio:
 
     def hear(self, address: str, rssi: int) -> None:
         """Hear a device."""
-        self._hub.heard(self, address, 1, rssi, b"", _parse)
+        self._hub.heard(self, (FakeReport(mac_to_int(address), 1, rssi, b""),), _parse)
 
     def allocations(self) -> Allocations | None:
         """Return the last report."""
