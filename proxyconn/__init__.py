@@ -31,6 +31,7 @@ from proxyconn._errors import (
 )
 from proxyconn._failures import BLEAK_RETRY_EXCEPTIONS, calculate_backoff_time
 from proxyconn._fleet import Fleet
+from proxyconn._install import install
 from proxyconn._keep import KeptConnection, keep_connected
 from proxyconn._models import (
     NO_RSSI_VALUE,
@@ -88,6 +89,7 @@ __all__ = [
     "establish_connection",
     "get_device",
     "get_device_by_adapter",
+    "install",
     "keep_connected",
     "restore_discoveries",
     "retry_bluetooth_connection_error",

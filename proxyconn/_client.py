@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any, Protocol, runtime_checkable
 
+import bleak
 from bleak import BleakClient
-from bleak.backends.client import BaseBleakClient
+from bleak.backends.client import BaseBleakClient, get_platform_client_backend_type
 from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTServiceCollection
 from bleak.exc import BleakError
@@ -38,7 +39,8 @@ class BleakClientWithServiceCache(BleakClient):
     """A BleakClient that keeps the services of a device between connections.
 
     A device found by a fleet or by one of our scanners is reached through its proxy or adapter; any
-    other device through bleak's backend of this platform, which on Linux is extended.
+    other device through the fleet that is installed, or else through bleak's backend of this
+    platform, which on Linux is extended.
 
     On a BlueZ adapter, `connecting_params` and `connected_params`, both ConnectionParameters, may
     be given: the kernel uses the first ones to connect, and is given the second ones afterwards.
@@ -47,7 +49,11 @@ class BleakClientWithServiceCache(BleakClient):
     def __init__(self, address_or_ble_device: BLEDevice | str, *args: Any, **kwargs: Any) -> None:
         if route := route_of(address_or_ble_device):
             kwargs.setdefault("backend", route.client_backend)
-        elif _is_local(address_or_ble_device) and (stack := load_local_stack()):
+        elif (
+            _is_local(address_or_ble_device)
+            and _platform_decides()
+            and (stack := load_local_stack())
+        ):
             kwargs.setdefault("backend", stack.client_backend)
         super().__init__(address_or_ble_device, *args, **kwargs)
 
@@ -101,3 +107,8 @@ class BleakClientWithServiceCache(BleakClient):
 
 def _is_local(address_or_ble_device: BLEDevice | str) -> bool:
     return isinstance(address_or_ble_device, str) or device_path(address_or_ble_device) is not None
+
+
+def _platform_decides() -> bool:
+    """Whether bleak chooses its backend by the platform: `install` makes it choose a fleet."""
+    return vars(bleak)["get_platform_client_backend_type"] is get_platform_client_backend_type

@@ -1,0 +1,135 @@
+"""How programs reach a fleet from whatever event loop they run in.
+
+A fleet lives in one loop. A program that runs in the same one calls it directly; for any other, the
+call is made in the fleet's loop, and what the fleet reports is handed to the program's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason
+
+from proxyconn._errors import RadioUnavailableError
+from proxyconn._fleet import Fleet
+
+CANCEL_TIMEOUT = 10.0
+"""Seconds that a cancelled call gets in the fleet's loop to leave nothing behind."""
+
+T = TypeVar("T")
+
+
+class ProgramLink(Protocol):
+    """A link that a program has open."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the loop that it was opened for has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Close it. To be called in the fleet's loop."""
+        ...
+
+
+class FleetAccess:
+    """A fleet for programs in any loop.
+
+    Args:
+        fleet: a fleet that is running in the loop of the caller.
+        ready_timeout: seconds that a scanner waits for the first radio.
+
+    Attributes:
+        loop: where the fleet lives.
+        links: those that programs have open; only the fleet's loop touches them.
+
+    Raises:
+        RuntimeError: no loop is running.
+        BleakError: the fleet is not running.
+    """
+
+    def __init__(self, fleet: Fleet, ready_timeout: float) -> None:
+        self.fleet = fleet
+        self.ready_timeout = ready_timeout
+        self.loop = asyncio.get_running_loop()
+        self.links: set[ProgramLink] = set()
+        # Raises if the fleet is not running.
+        _ = fleet.radios
+
+    async def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Return what `function` returns; it is called and awaited in the fleet's loop.
+
+        If this is cancelled, so is the call, and this waits until it has ended.
+
+        Raises:
+            RadioUnavailableError: the loop of the fleet has ended.
+        """
+        if asyncio.get_running_loop() is self.loop:
+            return await function()
+        calls: list[asyncio.Future[T]] = []
+
+        async def call() -> asyncio.Future[T]:
+            calls.append(asyncio.ensure_future(function()))
+            await asyncio.wait(calls)
+            return calls[0]
+
+        crossing = call()
+        try:
+            done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(crossing, self.loop))
+        except RuntimeError:
+            crossing.close()
+            raise self._ended() from None
+        try:
+            outcome = await asyncio.shield(done)
+        except asyncio.CancelledError:
+            self.ask(lambda: [one.cancel() for one in calls])
+            await asyncio.wait([done], timeout=CANCEL_TIMEOUT)
+            raise
+        if outcome.cancelled():
+            raise self._ended()
+        return outcome.result()
+
+    def _ended(self) -> RadioUnavailableError:
+        return RadioUnavailableError("the event loop that the fleet lived in has ended")
+
+    async def close_abandoned(self) -> None:
+        """Close the links that were left open in loops which have ended since."""
+        for link in [link for link in self.links if link.is_abandoned]:
+            await link.close()
+
+    def tell(
+        self, loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any
+    ) -> bool:
+        """Call `callback` in `loop`, at once if it is the fleet's own; else soon, and in order.
+
+        To be called in the fleet's loop. Returns whether the loop was still there.
+        """
+        if loop is self.loop:
+            callback(*args)
+            return True
+        try:
+            loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:
+            # It was closed: there is nobody to tell.
+            return False
+        return True
+
+    def ask(self, callback: Callable[..., object], *args: Any) -> None:
+        """Have `callback` called soon in the fleet's loop, if that is still there."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(callback, *args)
+
+    async def ready(self) -> None:
+        """Wait until a radio can be used. To be called in the fleet's loop.
+
+        Raises:
+            BleakBluetoothNotAvailableError: none could, within `ready_timeout` seconds; says why.
+        """
+        try:
+            await self.fleet.ready(timeout=self.ready_timeout)
+        except RadioUnavailableError as exc:
+            reason = BleakBluetoothNotAvailableReason.NO_BLUETOOTH
+            raise BleakBluetoothNotAvailableError(str(exc), reason) from exc
