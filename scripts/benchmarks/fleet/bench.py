@@ -86,7 +86,7 @@ def spent(setting: Setting, events: Sequence[Sequence[Any]], start: float) -> di
 
     turnaround: from when there are a free slot and a free radio until the radio opens a link.
     opening: from then until the link is up.
-    beyond hold: of a link's time what the session did not hold it for: discovery, reading, messages.
+    beyond hold: of a link's time what the session did not hold it for: discovery, read, messages.
     unused: for how long a proxy had a free slot in vain, before the last opening of all began.
     """
     proxies = {f"proxy-{number}" for number in range(setting.proxies)}
@@ -116,7 +116,11 @@ def spent(setting: Setting, events: Sequence[Sequence[Any]], start: float) -> di
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return median and most; nothing of nothing."""
+    """Return median, mean and most; nothing of nothing."""
     if not values:
         return {}
-    return {"median": statistics.median(values), "max": max(values), "sum": sum(values)}
+    return {
+        "median": statistics.median(values),
+        "mean": statistics.mean(values),
+        "max": max(values),
+    }

@@ -30,7 +30,7 @@ def _sides(figures: dict[str, Any]) -> Iterator[str]:
         errors = ", ".join(f"{count} {name}" for name, count in result["errors"].items())
         yield f"  {side}: refusals {refusals}; errors {errors or 'none'}"
         spent = "; ".join(
-            f"{what} {value['median'] * 1000:.0f} ms (most {value['max'] * 1000:.0f})"
+            f"{what} {value['mean'] * 1000:.0f} ms (most {value['max'] * 1000:.0f})"
             for what, value in result["spent"].items()
             if value
         )
@@ -40,6 +40,6 @@ def _sides(figures: dict[str, Any]) -> Iterator[str]:
 _NOTES = """\
 bound: every slot in use all the time. refusals: connect requests that found no slot, at each proxy.
 wait: seconds until connected, less those of the radio; median and worst. held: slots at the end.
-of a slot's time, as the proxies see it: turnaround is from when there are a free slot and a free
-radio until that opens a link; opening is the radio's; beyond hold is discovery, reading, messages;
-unused is for how long a proxy had a free slot in vain before the last opening of all."""
+of a slot's time, as the proxies see it, on average: turnaround is from when there are a free slot
+and a free radio until that opens a link; opening is the radio's; beyond hold is discovery, reading,
+messages; unused is for how long a proxy had a free slot in vain before the last opening of all."""
