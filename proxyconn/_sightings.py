@@ -104,8 +104,7 @@ class Sighting:
 
     def report(self, rssi: int) -> AdvertisementData:
         """Return the advertisement as heard with `rssi` dBm."""
-        # AdvertisementData(...) would take half as long again as everything else per advertisement.
-        return tuple.__new__(AdvertisementData, (*self.said, rssi, self.platform_data))
+        return AdvertisementData(*self.said, rssi, self.platform_data)
 
     def last(self) -> AdvertisementData:
         """Return the advertisement as the last radio heard it."""

@@ -70,12 +70,12 @@ class SightingTable(Mapping[str, Sighting]):
             known = self._by_radio[radio] = {}
         every, changes = tuple(self.callbacks), tuple(self.change_callbacks)
         fresh_for = every + changes
+        new_tuple = tuple.__new__
         for report in reports:
             rssi = report.rssi
-            number = report.address
-            heard = known.get(number)
+            heard = known.get(report.address)
             if heard is None:
-                heard = known[number] = self._first_heard(radio, report, now)
+                heard = known[report.address] = self._first_heard(radio, report, now)
             else:
                 heard.interval += RHYTHM_SMOOTHING * (now - heard.at - heard.interval)
                 heard.rssi += RSSI_SMOOTHING * (rssi - heard.rssi)
@@ -94,7 +94,10 @@ class SightingTable(Mapping[str, Sighting]):
                 sighting.take(parse(data))
                 callbacks = fresh_for
             if callbacks:
-                advertisement = sighting.report(rssi)
+                # AdvertisementData(...) takes twice as long, and sighting.report(rssi) a call.
+                advertisement = new_tuple(
+                    AdvertisementData, (*sighting.said, rssi, sighting.platform_data)
+                )
                 for callback in callbacks:
                     try:
                         callback(sighting.device, advertisement)
