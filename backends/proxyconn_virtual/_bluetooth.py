@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +12,9 @@ from google.protobuf.message import Message
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual import events
 from proxyconn_virtual._addresses import address_text
-from proxyconn_virtual._link import LinkRun
+from proxyconn_virtual._link import REASON_LOCAL_HOST, LinkRun
 from proxyconn_virtual._profiles import FirmwareProfile
-from proxyconn_virtual._rules import SlotRules
+from proxyconn_virtual._rules import REASON_OPEN_FAILED, SlotRules
 from proxyconn_virtual._scanner import Scanner
 from proxyconn_virtual._slots import (
     Action,
@@ -24,7 +24,7 @@ from proxyconn_virtual._slots import (
     SlotReport,
     SlotState,
 )
-from proxyconn_virtual.faults import RadioEvent
+from proxyconn_virtual.faults import Injectors, RadioEvent
 from proxyconn_virtual.radio import Radio
 from proxyconn_virtual.timings import Timings
 
@@ -33,16 +33,13 @@ class Host(Protocol):
     """What the Bluetooth part needs of its proxy."""
 
     name: str
+    injectors: Injectors
 
     def send_subscriber(self, message: Message) -> None:
         """Send a message to the subscriber, if there is one."""
 
     def emit(self, event: events.ProxyEvent) -> None:
         """Tell the observers."""
-
-    def keeps(self, event: RadioEvent, address: int) -> bool:
-        """Whether a radio event gets through."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,32 +120,60 @@ class Bluetooth:
             return None
         return self._runs.get(slot.index)
 
+    def drop(self, reason: int, address: int | None = None) -> None:
+        """Drop every link, or that of an address, for an HCI reason."""
+        for run in tuple(self._runs.values()):
+            if run.link is not None and address in (None, run.address):
+                run.drop(reason)
+
+    def occupy(self, address: int) -> None:
+        """Let the last free slot, if there is one, keep an address that nobody uses."""
+        self._apply(self.rules.occupy(address))
+
+    def vacate(self, address: int) -> None:
+        """Free the slots that `occupy` took for an address."""
+        self._apply(self.rules.vacate(address))
+
     def link_opened(self, run: LinkRun) -> None:
         """OPEN_EVT, good."""
-        if not self._host.keeps(RadioEvent.OPEN, run.address):
+        self._notice(RadioEvent.OPEN, run, lambda: self._opened(run))
+
+    def _opened(self, run: LinkRun) -> None:
+        if not self._current(run):
             return
-        name = self._host.name
-        self._host.emit(events.Connected(name, address_text(run.address), run.slot.index))
-        self._apply(self.rules.opened(run.slot.index))
+        name, slot = self._host.name, run.slot
+        self._host.emit(events.Connected(name, address_text(run.address), slot.index))
+        self._apply(self.rules.opened(slot.index))
+        self._may_drop(run, discovering=slot.state is SlotState.CONNECTED)
 
     def link_failed(self, run: LinkRun, reason: int) -> None:
-        """OPEN_EVT, bad."""
+        """OPEN_EVT, bad, and soon after it CLOSE_EVT."""
         self._alive.discard(run)
-        if not self._host.keeps(RadioEvent.OPEN, run.address):
+        self._notice(RadioEvent.OPEN, run, lambda: self._failed(run, reason))
+
+    def _failed(self, run: LinkRun, reason: int) -> None:
+        if not self._current(run):
             return
-        self._runs.pop(run.slot.index, None)
+        index = run.slot.index
         self._host.emit(events.OpenFailed(self._host.name, address_text(run.address), reason))
-        self._apply(self.rules.open_failed(run.slot.index, reason))
+        if self._host.injectors.late(RadioEvent.CLOSE, run.address):
+            self._apply(self.rules.failing(index, reason))
+            self._start_close_timer(index)
+            self._notice(RadioEvent.CLOSE, run, lambda: self._closed(run, REASON_OPEN_FAILED))
+        else:
+            self._freed(index)
+            self._apply(self.rules.open_failed(index, reason))
 
     def link_mtu(self, run: LinkRun, mtu: int) -> None:
         """The MTU result."""
-        if self._current(run) and self._host.keeps(RadioEvent.MTU, run.address):
+        if self._current(run) and self._host.injectors.keeps(RadioEvent.MTU, run.address):
             self._apply(self.rules.mtu_exchanged(run.slot.index, mtu))
 
     def link_discovered(self, run: LinkRun) -> None:
         """The end of discovery."""
-        if self._current(run) and self._host.keeps(RadioEvent.SEARCH, run.address):
+        if self._current(run) and self._host.injectors.keeps(RadioEvent.SEARCH, run.address):
             self._apply(self.rules.discovered(run.slot.index))
+            self._may_drop(run, discovering=False)
 
     def link_lost(self, run: LinkRun, reason: int) -> None:
         """DISCONNECT_EVT, and soon after it CLOSE_EVT."""
@@ -156,23 +181,29 @@ class Bluetooth:
         if not self._current(run):
             self._alive.discard(run)
             return
-        if self._host.keeps(RadioEvent.DISCONNECT, run.address):
-            self._start_close_timer(run.slot.index)
-            self._apply(self.rules.lost(run.slot.index, reason))
-        loop = asyncio.get_running_loop()
+        self._notice(RadioEvent.DISCONNECT, run, lambda: self._disconnected(run, reason))
+        self._later(self._config.timings.close_gap, lambda: self._close_event(run, reason))
 
-        def gap_over() -> None:
-            self._gaps.discard(handle)
-            self._close_event(run, reason)
-
-        handle = loop.call_later(self._config.timings.close_gap, gap_over)
-        self._gaps.add(handle)
+    def _disconnected(self, run: LinkRun, reason: int) -> None:
+        index = run.slot.index
+        if self._current(run):
+            self._start_close_timer(index)
+            self._apply(self.rules.lost(index, reason))
+            return
+        newer = self._runs.get(index)
+        if newer is not None and newer.address == run.address:
+            # The event names the device only: it ends what has come after its link.
+            newer.drop(reason)
 
     def link_closed(self, run: LinkRun) -> None:
         """CLOSE_EVT of a link that we closed."""
         if run.link is not None:
             self._host.emit(events.Disconnected(self._host.name, address_text(run.address), 0))
         self._close_event(run, None)
+        if self._host.injectors.late(RadioEvent.DISCONNECT, run.address):
+            self._notice(
+                RadioEvent.DISCONNECT, run, lambda: self._disconnected(run, REASON_LOCAL_HOST)
+            )
 
     def link_notified(self, run: LinkRun, handle: int, value: bytes) -> None:
         """A notification for a registered handle."""
@@ -185,9 +216,37 @@ class Bluetooth:
 
     def _close_event(self, run: LinkRun, reason: int | None) -> None:
         self._alive.discard(run)
-        if self._current(run) and self._host.keeps(RadioEvent.CLOSE, run.address):
+        if self._current(run):
+            self._notice(RadioEvent.CLOSE, run, lambda: self._closed(run, reason))
+
+    def _closed(self, run: LinkRun, reason: int | None) -> None:
+        if self._current(run):
             self._freed(run.slot.index)
             self._apply(self.rules.closed(run.slot.index, reason))
+
+    def _notice(self, event: RadioEvent, run: LinkRun, then: Callable[[], None]) -> None:
+        """Take a radio event, unless it gets lost; late, if an injector says so."""
+        injectors = self._host.injectors
+        if not injectors.keeps(event, run.address):
+            return
+        if seconds := injectors.late(event, run.address):
+            self._later(seconds, then)
+        else:
+            then()
+
+    def _later(self, seconds: float, then: Callable[[], None]) -> None:
+        def over() -> None:
+            self._gaps.discard(handle)
+            then()
+
+        handle = asyncio.get_running_loop().call_later(seconds, over)
+        self._gaps.add(handle)
+
+    def _may_drop(self, run: LinkRun, *, discovering: bool) -> None:
+        """Let a link drop of which an injector says so."""
+        loss = self._host.injectors.loss(run.address, discovering=discovering)
+        if loss is not None:
+            self._later(loss.after, lambda: run.drop(loss.reason))
 
     def _freed(self, index: int) -> None:
         self._runs.pop(index, None)
@@ -243,7 +302,8 @@ class Bluetooth:
 
     def _open(self, index: int) -> None:
         slot = self.rules.slots[index]
-        if not self._host.keeps(RadioEvent.OPEN_CALL, slot.address):
+        injectors = self._host.injectors
+        if not injectors.keeps(RadioEvent.OPEN_CALL, slot.address):
             self._apply(self.rules.refused(index))
             return
         self._host.emit(events.Connecting(self._host.name, address_text(slot.address)))
@@ -253,6 +313,7 @@ class Bluetooth:
             self._radio,
             open_limit=self._config.establish_limit,
             att_limit=self._config.timings.att,
+            outcome=injectors.outcome(slot.address),
         )
         self._runs[index] = run
         self._alive.add(run)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from proxyconn_virtual._slots import Slot
+from proxyconn_virtual.peripheral import Outcome
 from proxyconn_virtual.radio import AttError, OpenError, Radio, RadioLink, Service
 
 REASON_NO_ANSWER: Final = 256
@@ -60,7 +61,14 @@ class LinkRun:
     """
 
     def __init__(
-        self, slot: Slot, owner: LinkOwner, radio: Radio, *, open_limit: float, att_limit: float
+        self,
+        slot: Slot,
+        owner: LinkOwner,
+        radio: Radio,
+        *,
+        open_limit: float,
+        att_limit: float,
+        outcome: Outcome | None = None,
     ) -> None:
         self.slot = slot
         self.address = slot.address
@@ -73,6 +81,7 @@ class LinkRun:
         self._radio = radio
         self._open_limit = open_limit
         self._att_limit = att_limit
+        self._outcome = outcome
         self._with_cache = slot.with_cache
         self._queue: asyncio.Queue[Operation] = asyncio.Queue()
         self._over = False
@@ -90,6 +99,13 @@ class LinkRun:
             self._task.cancel()
             self._closing = asyncio.create_task(self._close())
 
+    def drop(self, reason: int) -> None:
+        """Lose the link, or the attempt, for an HCI reason that did not come from the radio."""
+        if not self._over:
+            self._over = True
+            self._task.cancel()
+            self._closing = asyncio.create_task(self._drop(reason))
+
     def abandon(self) -> list[asyncio.Task[None]]:
         """Stop at once, telling nobody; return the tasks to wait for."""
         self._over = True
@@ -103,10 +119,24 @@ class LinkRun:
             await self.link.close()
         self._owner.link_closed(self)
 
+    async def _drop(self, reason: int) -> None:
+        if self.link is not None:
+            await self.link.close()
+        self._owner.link_lost(self, reason)
+
+    async def _open(self) -> RadioLink:
+        """Open the link. Raises OpenError, and TimeoutError at the limit."""
+        outcome = self._outcome
+        if outcome is not None:
+            await asyncio.sleep(outcome.after or 0.0)
+            if outcome.reason:
+                raise OpenError(outcome.reason)
+        async with asyncio.timeout(self._open_limit):
+            return await self._radio.connect(self.slot.address, self.slot.address_type)
+
     async def _run(self) -> None:
         try:
-            async with asyncio.timeout(self._open_limit):
-                link = await self._radio.connect(self.slot.address, self.slot.address_type)
+            link = await self._open()
         except TimeoutError:
             self._owner.link_failed(self, REASON_NO_ANSWER)
             return

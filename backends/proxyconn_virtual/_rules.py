@@ -142,6 +142,10 @@ class SlotRules:
             yield ConnectionNotice(address, connected=False)
             yield self.report()
             return
+        yield from self._disconnect(slot)
+
+    def _disconnect(self, slot: Slot) -> Iterator[Action]:
+        address = slot.address
         what = DISCONNECT_TABLE[slot.state]
         if what is OnDisconnect.FREE:
             slot.free()
@@ -179,12 +183,14 @@ class SlotRules:
 
     def open_failed(self, index: int, reason: int) -> Iterator[Action]:
         """The attempt ended without a link: two notices, the slot held in between."""
+        yield from self.failing(index, reason)
+        yield from self.closed(index, REASON_OPEN_FAILED)
+
+    def failing(self, index: int, reason: int) -> Iterator[Action]:
+        """OPEN_EVT with another status: the first notice; CLOSE_EVT brings the second."""
         slot = self.slots[index]
-        address = slot.address
-        yield ConnectionNotice(address, connected=False, error=reason)
-        slot.free()
-        yield ConnectionNotice(address, connected=False, error=REASON_OPEN_FAILED)
-        yield self.report()
+        slot.state = SlotState.DISCONNECTING
+        yield ConnectionNotice(slot.address, connected=False, error=reason)
 
     def mtu_exchanged(self, index: int, mtu: int) -> Iterator[Action]:
         """The MTU exchange is over."""
@@ -237,7 +243,22 @@ class SlotRules:
         """Nobody is subscribed any more: end every link."""
         for slot in self.slots:
             if slot.address:
-                yield from self.disconnect(slot.address)
+                yield from self._disconnect(slot)
+
+    def occupy(self, address: int) -> Iterator[Action]:
+        """Let the last free slot keep an address that nobody uses, as a refused open does."""
+        slot = next((s for s in reversed(self.slots) if not s.address), None)
+        if slot is not None:
+            slot.address = address
+            slot.state = SlotState.IDLE
+            yield self.report()
+
+    def vacate(self, address: int) -> Iterator[Action]:
+        """Free what `occupy` took; silent but for the report."""
+        for slot in self.slots:
+            if slot.address == address and slot.state is SlotState.IDLE:
+                slot.free()
+                yield self.report()
 
     @staticmethod
     def _close(slot: Slot) -> Iterator[Action]:

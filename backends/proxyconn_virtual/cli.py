@@ -26,6 +26,7 @@ from proxyconn.cli.errors import CommandFailedError, run
 from proxyconn.cli.options import parse_interface
 from proxyconn.cli.output import safe, stdout
 from proxyconn_virtual import events
+from proxyconn_virtual._fault_options import SYNTAX, faults_table, parse_faults
 from proxyconn_virtual._mdns import SERVICE_TYPE
 from proxyconn_virtual._profiles import PROFILES
 from proxyconn_virtual._slots import MAX_SLOTS
@@ -145,6 +146,16 @@ def virtual(
         Path | None,
         typer.Option(metavar="FILE", help="Write a configuration for --config; a new file."),
     ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar=SYNTAX,
+            help="A fault of every proxy, or of one, from the start; can be given several times.",
+        ),
+    ] = None,
+    list_faults: Annotated[
+        bool, typer.Option("--list-faults", help="Show every fault there is, and end.")
+    ] = False,
     interface: Annotated[
         str,
         typer.Option(metavar="IP", help="Address to listen and to announce on.", parser=parse_ipv4),
@@ -156,9 +167,13 @@ def virtual(
     one each time; it stands only in the configuration file (--write-config; without it, in a
     temporary one that goes with the fleet).
     """
+    if list_faults:
+        stdout().print(faults_table())
+        return
     if profile not in PROFILES:
         raise typer.BadParameter(f"no profile {profile!r}; known: {', '.join(PROFILES)}")
     names = proxy_names(proxies, prefix or "")
+    faults = parse_faults(fault or (), names, profile=profile, plaintext=plaintext)
     key = None if plaintext else new_noise_psk()
     specs = [ProxySpec(name=n, noise_psk=key, slots=slots, profile=profile) for n in names]
     around = household(names, seed) if devices is None else crowd(names, devices, seed)
@@ -169,6 +184,8 @@ def virtual(
             write(_config_text(fleet))
             for proxy in fleet.proxies.values():
                 proxy.add_observer(_print_event(fleet))
+            for wanted in faults:
+                wanted.switch_on(fleet.proxies, seed)
             stdout().print(_fleet_table(fleet))
             stdout().print(
                 f"{len(fleet.peripherals)} devices around, {radio} radio. In another terminal:\n"

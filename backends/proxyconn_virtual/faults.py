@@ -1,7 +1,9 @@
 """Hooks that change what a virtual proxy hears, says and notices.
 
-An `Injector` in `VirtualProxy.injectors` is consulted for every message in both directions and for
-every radio event. Injectors work in list order: each sees what those before it let through.
+An `Injector` in `VirtualProxy.injectors` is consulted for every connection, for every message in
+both directions, and for every attempt, link and event of the radio. Injectors work in list order:
+each sees what those before it let through. The faults that are known by name are in
+`fault_catalogue`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from google.protobuf.message import Message
+
+from proxyconn_virtual.peripheral import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,14 @@ class RadioEvent(Enum):
     """CLOSE_EVT; lost, the slot is freed by the 10 s timer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A link drops `after` seconds, for an HCI `reason`."""
+
+    after: float
+    reason: int
+
+
 class Injector:
     """Lets everything through; override what should not be."""
 
@@ -56,6 +68,30 @@ class Injector:
     def keeps(self, event: RadioEvent, address: int) -> bool:
         """Whether the proxy notices the radio event of the device with the 48-bit address."""
         return True
+
+    def late(self, event: RadioEvent, address: int) -> float:
+        """Return how many seconds late the proxy notices OPEN, DISCONNECT or CLOSE."""
+        return 0.0
+
+    def outcome(self, address: int) -> Outcome | None:
+        """Return what an attempt to open a link does; None for what the radio makes of it.
+
+        Its `after` is finite, and is not cut short by the proxy's own limit; with reason 0 the
+        radio begins after it.
+        """
+        return None
+
+    def loss(self, address: int, *, discovering: bool) -> Loss | None:
+        """Return how a link drops that is up, or that is up and has its services; None if not."""
+        return None
+
+    def accepts(self) -> bool:
+        """Whether a new connection is served; if not, it is closed without a word."""
+        return True
+
+    def key(self, key: bytes | None) -> bytes | None:
+        """Return the Noise key of a new connection, None for plaintext."""
+        return key
 
 
 Matches = Callable[[Message], bool]
@@ -153,6 +189,37 @@ class Lose(Injector):
         if self.count is not None:
             self.count -= 1
         return False
+
+
+class Injectors(list[Injector]):
+    """Injectors, asked one after another."""
+
+    def keeps(self, event: RadioEvent, address: int) -> bool:
+        """Whether every one lets a radio event through."""
+        return all(injector.keeps(event, address) for injector in self)
+
+    def late(self, event: RadioEvent, address: int) -> float:
+        """Return how many seconds late a radio event is noticed."""
+        return sum(injector.late(event, address) for injector in self)
+
+    def outcome(self, address: int) -> Outcome | None:
+        """Return the first outcome that one has for an attempt."""
+        return next((o for i in self if (o := i.outcome(address)) is not None), None)
+
+    def loss(self, address: int, *, discovering: bool) -> Loss | None:
+        """Return the first loss that one has for a link."""
+        found = (injector.loss(address, discovering=discovering) for injector in self)
+        return next((loss for loss in found if loss is not None), None)
+
+    def accepts(self) -> bool:
+        """Whether every one lets a new connection in."""
+        return all(injector.accepts() for injector in self)
+
+    def key(self, key: bytes | None) -> bytes | None:
+        """Return the key of a new connection."""
+        for injector in self:
+            key = injector.key(key)
+        return key
 
 
 def pass_on(

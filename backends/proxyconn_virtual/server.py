@@ -1,11 +1,11 @@
-"""The native API server of a virtual proxy: sessions over TCP."""
+"""One client's session with a virtual proxy: the native API over TCP."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError, Message
@@ -14,7 +14,7 @@ from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_proto.ids import CLASS_BY_ID, ID_BY_CLASS
 from proxyconn_virtual._frames import Frames, Received
 from proxyconn_virtual._profiles import FirmwareProfile
-from proxyconn_virtual.faults import Delayed, Injector, pass_on
+from proxyconn_virtual.faults import Delayed, Injectors, pass_on
 from proxyconn_virtual.timings import Timings
 
 MAX_CLIENTS: Final = 5
@@ -26,7 +26,6 @@ _AUTHENTICATION_REQUEST: Final = 3
 _AUTHENTICATION_RESPONSE: Final = 4
 _LIST_ENTITIES_REQUEST: Final = 11
 _LIST_ENTITIES_DONE: Final = 19
-_GOODBYE: Final = 1.0
 _BEFORE_HELLO: Final = frozenset({1, 5, 7})
 
 
@@ -37,7 +36,7 @@ class SessionHost(Protocol):
     profile: FirmwareProfile
     timings: Timings
     send_buffer: int | None
-    injectors: list[Injector]
+    injectors: Injectors
 
     def frames(self) -> Frames:
         """Return the framing of a new connection."""
@@ -81,6 +80,7 @@ class Session(asyncio.Protocol):
         self._last_inbound = self._loop.time()
         self._pinged = False
         self._greeted = False
+        self._frozen = False
         self.client_info = ""
         self.client_minor = 0
         self.messages_lost = 0
@@ -101,7 +101,7 @@ class Session(asyncio.Protocol):
         self._transport = transport
         full = len(self._sessions) >= MAX_CLIENTS
         self._sessions.add(self)
-        if full:
+        if full or not self._host.injectors.accepts():
             transport.close()
             return
         sock = transport.get_extra_info("socket")
@@ -166,9 +166,21 @@ class Session(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
+    def freeze(self) -> None:
+        """Let nothing pass in either direction, not even the end of the connection."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+            self._frozen = True
+
+    def thaw(self) -> None:
+        """End `freeze`; what the client sent meanwhile arrives, what was to be sent is lost."""
+        if self._frozen and self._transport is not None:
+            self._frozen = False
+            self._transport.resume_reading()
+
     def _write(self, message: Message) -> None:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._frozen:
             return
         # The tail of an earlier frame waits for the socket: the firmware sends no next one.
         if self._refused or transport.get_write_buffer_size():
@@ -305,54 +317,3 @@ RETRIED: Final = (
     pb.BluetoothGATTErrorResponse,
 )
 """Messages that firmware with `retry_refused` sends again."""
-
-
-class ApiServer:
-    """The listening socket of a proxy, and its sessions."""
-
-    def __init__(self, host: SessionHost) -> None:
-        self._host = host
-        self._server: asyncio.Server | None = None
-        self._sessions: set[Session] = set()
-
-    @property
-    def sessions(self) -> Sequence[Session]:
-        """The open sessions."""
-        return tuple(self._sessions)
-
-    async def start(self, host: str, port: int) -> int:
-        """Listen; return the port. Raises OSError when the port is taken."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Session(self._host, self._sessions), host, port, backlog=100
-        )
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
-
-    async def stop(self) -> None:
-        """Say goodbye to every client, and close; idempotent."""
-        self._close_listener()
-        for session in self.sessions:
-            if session.greeted:
-                session.send(pb.DisconnectRequest())
-            else:
-                session.close()
-        await self._wait_closed(_GOODBYE)
-        await self.kill()
-
-    async def kill(self) -> None:
-        """Reset every connection; idempotent."""
-        self._close_listener()
-        for session in self.sessions:
-            session.reset()
-        await self._wait_closed(_GOODBYE)
-
-    def _close_listener(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    async def _wait_closed(self, seconds: float) -> None:
-        closed = [session.closed for session in self.sessions]
-        if closed:
-            await asyncio.wait(closed, timeout=seconds)

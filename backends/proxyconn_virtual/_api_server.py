@@ -1,0 +1,84 @@
+"""The listening socket of a virtual proxy, and its sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from proxyconn_proto import bluetooth_proxy_pb2 as pb
+from proxyconn_virtual.server import Session, SessionHost
+
+_GOODBYE: Final = 1.0
+"""Seconds for clients to leave."""
+
+
+class ApiServer:
+    """The listening socket of a proxy, and its sessions."""
+
+    def __init__(self, host: SessionHost) -> None:
+        self._host = host
+        self._server: asyncio.Server | None = None
+        self._sessions: set[Session] = set()
+
+    @property
+    def sessions(self) -> Sequence[Session]:
+        """The open sessions."""
+        return tuple(self._sessions)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; return the port. Raises OSError when the port is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Session(self._host, self._sessions), host, port, backlog=100
+        )
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def stop(self) -> None:
+        """Say goodbye to every client, and close; idempotent."""
+        self._close_listener()
+        self.dismiss()
+        await self._wait_closed(_GOODBYE)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Reset every connection, and close; idempotent."""
+        self._close_listener()
+        self.reset()
+        await self._wait_closed(_GOODBYE)
+
+    def dismiss(self) -> None:
+        """Say goodbye to every client, and go on listening."""
+        for session in self.sessions:
+            if session.greeted:
+                session.send(pb.DisconnectRequest())
+            else:
+                session.close()
+
+    def reset(self) -> None:
+        """Reset every connection, and go on listening."""
+        for session in self.sessions:
+            session.reset()
+
+    def freeze(self) -> Callable[[], None]:
+        """Let nothing pass on the present connections; return what ends that (idempotent)."""
+        frozen = self.sessions
+        for session in frozen:
+            session.freeze()
+
+        def thaw() -> None:
+            for session in frozen:
+                session.thaw()
+
+        return thaw
+
+    def _close_listener(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _wait_closed(self, seconds: float) -> None:
+        closed = [session.closed for session in self.sessions]
+        if closed:
+            await asyncio.wait(closed, timeout=seconds)
