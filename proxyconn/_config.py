@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from proxyconn._device import colon_address, is_address
 from proxyconn._errors import InvalidKeyError
 from proxyconn.radio import Proxy, check_key
 
@@ -32,12 +33,18 @@ class Config:
         key: encryption key of every proxy that has none of its own; base64 of 32 bytes.
         keys: encryption keys by proxy name.
         proxies: proxies that are known; their own keys only.
+        adapters: whether to use local adapters, or the names of those to use.
+        prefer, avoid, require: device address -> names of radios.
     """
 
     discover: bool = True
     key: str | None = field(default=None, repr=False)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxies: tuple[Proxy, ...] = ()
+    adapters: bool | tuple[str, ...] = False
+    prefer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    avoid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    require: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def has_keys(self) -> bool:
@@ -61,9 +68,19 @@ def parse_config(text: str, source: str) -> Config:
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError(f"{source}: not valid TOML: {exc}") from None
     top = _Table(source, "", document)
-    top.allow("discover", "key", "keys", "proxy")
+    top.allow("discover", "key", "keys", "proxy", "adapters", "device")
     keys = _Table(source, "keys", top.get("keys", dict, "a table of name = key") or {})
+    devices = [
+        _Device(_Table(source, f"device {number}", value))
+        for number, value in enumerate(top.tables("device"), start=1)
+    ]
     return Config(
+        adapters=_adapters(top),
+        prefer={device.address: named for device in devices if (named := device.radios("prefer"))},
+        avoid={device.address: named for device in devices if (named := device.radios("avoid"))},
+        require={
+            device.address: named for device in devices if (named := device.radios("require"))
+        },
         discover=top.get("discover", bool, "true or false") is not False,
         key=top.key("key"),
         keys={name: key for name in keys.values if (key := keys.key(name))},
@@ -72,6 +89,27 @@ def parse_config(text: str, source: str) -> Config:
             for number, value in enumerate(top.tables("proxy"), start=1)
         ),
     )
+
+
+def _adapters(top: _Table) -> bool | tuple[str, ...]:
+    if isinstance(top.values.get("adapters"), list):
+        return top.texts("adapters", 'true, false or a list of names, such as ["hci0"]')
+    return top.get("adapters", bool, 'true, false or a list of names, such as ["hci0"]') is True
+
+
+class _Device:
+    """What is said about the radios for one device."""
+
+    def __init__(self, table: _Table) -> None:
+        self._table = table
+        table.allow("address", "prefer", "avoid", "require")
+        address = table.get("address", str, 'an address, such as "C4:00:00:00:00:01"')
+        if not address or not is_address(address):
+            raise table.error("address", 'must be an address, such as "C4:00:00:00:00:01"')
+        self.address = colon_address(address)
+
+    def radios(self, name: str) -> tuple[str, ...]:
+        return self._table.texts(name, 'a list of names of radios, such as ["kitchen"]')
 
 
 def _proxy(table: _Table) -> Proxy:
@@ -121,6 +159,12 @@ class _Table:
         except InvalidKeyError as exc:
             raise ConfigError(f"{self.source}: {exc}") from None
         return key
+
+    def texts(self, name: str, expected: str) -> tuple[str, ...]:
+        texts = self.get(name, list, expected) or []
+        if not all(isinstance(text, str) for text in texts):
+            raise self.error(name, f"must be {expected}")
+        return tuple(texts)
 
     def tables(self, name: str) -> list[Mapping[str, Any]]:
         tables = self.get(name, list, "a list of tables, each under [[proxy]]") or []

@@ -55,11 +55,17 @@ def ble_device_description(device: BLEDevice) -> str:
     return text
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is a Bluetooth address: 12 hexadecimal digits, with or without separators."""
+    digits = text.upper().replace(":", "").replace("-", "")
+    return len(digits) == ADDRESS_DIGITS and set(digits) <= set("0123456789ABCDEF")
+
+
 def colon_address(text: str) -> str:
     """Return a Bluetooth address in capitals and with colons; any other text in capitals."""
-    digits = text.upper().replace(":", "").replace("-", "")
-    if len(digits) != ADDRESS_DIGITS or not set(digits) <= set("0123456789ABCDEF"):
+    if not is_address(text):
         return text.upper()
+    digits = text.upper().replace(":", "").replace("-", "")
     return ":".join(digits[at : at + 2] for at in range(0, ADDRESS_DIGITS, 2))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from proxyconn._models import NO_RSSI_VALUE, RSSI_SWITCH_THRESHOLD, RadioState
+from proxyconn._models import RSSI_SWITCH_THRESHOLD, RadioState
 from proxyconn._pins import Pin
 
 DB_PER_SECOND = 10.0
@@ -186,17 +186,9 @@ def explain(paths: Iterable[Path]) -> str:
     if not rivals:
         return f"{best.source} is the only radio that can be used for it."
     second = rivals[0]
-    lead = best.score - second.score
-    parts = {part.reason: part.db for part in score_parts(best)}
+    apart = {part.reason: part.db for part in score_parts(best)}
     for part in score_parts(second):
-        parts[part.reason] = parts.get(part.reason, 0.0) - part.db
-    reason = max(parts, key=lambda name: parts[name])
-    return (
-        f"{best.source} leads {second.source} by {lead:.0f} dB, "
-        f"{parts[reason]:.0f} dB of it for “{reason}”."
-    )
-
-
-def never_heard(rssi: int) -> bool:
-    """Whether a signal strength stands for a radio that has not heard the device."""
-    return rssi == NO_RSSI_VALUE
+        apart[part.reason] = apart.get(part.reason, 0.0) - part.db
+    telling = sorted((db, reason) for reason, db in apart.items() if round(db))[::-1]
+    reasons = ", ".join(f"{reason} {db:+.0f}" for db, reason in telling)
+    return f"{best.source} leads {second.source} by {best.score - second.score:.0f} dB ({reasons})."

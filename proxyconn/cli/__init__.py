@@ -80,6 +80,7 @@ def make_app() -> typer.Typer:
         show.discover,
         show.scan,
         show.slots,
+        show.paths,
         act.services,
         act.read,
         act.write,

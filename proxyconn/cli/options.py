@@ -138,6 +138,14 @@ def fleet_settings(
             rich_help_panel=PANEL,
         ),
     ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A local adapter to use too, such as hci0; may be repeated.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
     timeout: Annotated[
         float,
         typer.Option(
@@ -171,12 +179,23 @@ def fleet_settings(
         replace(one, noise_psk=key_of.proxy(one)) for one in (*(proxy or ()), *settings.proxies)
     )
     discover = settings.discover and not no_discover
-    if not proxies and not discover:
+    adapters = tuple(adapter) if adapter else settings.adapters
+    if not (proxies or discover or adapters):
         raise typer.BadParameter(
             "no proxy to use: name one with --proxy HOST or in the configuration, "
             "or let them be discovered"
         )
-    return Settings(proxies, discover, key_of, tuple(interface or ()), timeout)
+    return Settings(
+        proxies,
+        discover,
+        key_of,
+        tuple(interface or ()),
+        timeout,
+        adapters=adapters,
+        prefer=settings.prefer,
+        avoid=settings.avoid,
+        require=settings.require,
+    )
 
 
 class _Keys(Mapping[str, str]):

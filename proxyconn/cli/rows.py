@@ -8,7 +8,8 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTServiceCollection
 
-from proxyconn import Fleet
+from proxyconn import Fleet, Path
+from proxyconn._paths import score_parts
 from proxyconn.radio import Radio
 
 from .output import value_text
@@ -58,6 +59,26 @@ def device_row(fleet: Fleet, device: BLEDevice) -> Row:
             f"{company:#06x}": data.hex()
             for company, data in (advertisement.manufacturer_data if advertisement else {}).items()
         },
+    }
+
+
+def path_row(path: Path) -> Row:
+    """Return a path to a device, its score and what the score is made of."""
+    return {
+        "source": path.source,
+        "usable": path.usable,
+        "obstacle": path.obstacle,
+        "score": round(path.score, 1),
+        "parts": {part.reason: round(part.db, 1) for part in score_parts(path)},
+        "rssi": path.rssi,
+        "age": round(path.age, 3),
+        "state": str(path.state),
+        "slots": path.slots,
+        "free": path.free,
+        "connecting": path.connecting,
+        "failures": round(path.failures, 2),
+        "radio_failures": round(path.radio_failures, 2),
+        "pin": str(path.pin),
     }
 
 

@@ -44,6 +44,8 @@ class Settings:
         noise_psk: keys of the others.
         interfaces: IP addresses of the interfaces to use mDNS on; none for all.
         timeout: seconds for everything up to a connection.
+        adapters: whether to use local adapters, or the names of those to use.
+        prefer, avoid, require: device address -> names of radios.
     """
 
     proxies: tuple[Proxy, ...]
@@ -51,6 +53,10 @@ class Settings:
     noise_psk: str | Mapping[str, str] | None = field(repr=False)
     interfaces: tuple[str, ...]
     timeout: float
+    adapters: bool | tuple[str, ...] = False
+    prefer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    avoid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    require: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @asynccontextmanager
@@ -66,6 +72,10 @@ async def open_fleet(settings: Settings) -> AsyncIterator[Fleet]:
             discover=settings.discover,
             noise_psk=settings.noise_psk,
             zeroconf=zeroconf,
+            local_adapters=settings.adapters,
+            prefer=settings.prefer,
+            avoid=settings.avoid,
+            require=settings.require,
         )
         yield await stack.enter_async_context(fleet)
 

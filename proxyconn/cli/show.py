@@ -1,4 +1,4 @@
-"""Commands that show: discover, scan, slots."""
+"""Commands that show: discover, scan, slots, paths."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from rich.live import Live
 from rich.table import Table
 
 from proxyconn import Fleet, RadioState
+from proxyconn._paths import explain
 from proxyconn.radio import Radio
 
 from .errors import CommandFailedError
-from .options import AsJson, Seconds, fleet_command
+from .options import Address, AsJson, Seconds, fleet_command
 from .output import print_json, safe, stderr, stdout, while_read
-from .rows import Row, device_row, proxy_row
+from .rows import Row, device_row, path_row, proxy_row
 from .session import (
     KEY_HINT,
     Settings,
@@ -26,18 +27,22 @@ from .session import (
     any_ready,
     any_slots,
     by_name,
+    find,
     grouped,
     lacks_key,
     not_ready,
     open_fleet,
 )
-from .tables import devices_table, loudest, proxies_table, slots_table
+from .tables import devices_table, loudest, paths_table, proxies_table, slots_table
 
 SLOT_KEYS = ("name", "state", "slots")
 """What `slots --json` tells of a proxy."""
 
 SCAN_TIME = 5.0
 """Seconds that `scan` listens when nobody is there to end it."""
+
+LISTEN_TIME = 1.0
+"""Seconds that `paths` listens once the device is found: one advertisement says little."""
 
 REFRESH = 0.5
 """Seconds between two pictures of a live view."""
@@ -135,6 +140,28 @@ async def slots(
                 await _live(lambda fit: _slots_picture(fleet), None)
             else:
                 _print(_slots_picture(fleet))
+
+
+@fleet_command
+async def paths(settings: Settings, address: Address, *, as_json: AsJson = False) -> None:
+    """Show every way to a device, what each is worth, and why one is taken.
+
+    A score is in dB: the signal strength, and what waiting, failures and your own preferences add
+    to it or take from it.
+    """
+    deadline = asyncio.get_running_loop().time() + settings.timeout
+    async with open_fleet(settings) as fleet:
+        with stderr().status(f"Looking for {safe(address)}"):
+            device = await find(fleet, settings, address, deadline)
+            await asyncio.sleep(LISTEN_TIME)
+        found = fleet.paths(device.address)
+    rows = [path_row(path) for path in found]
+    if as_json:
+        print_json(
+            {"address": device.address, "name": device.name, "paths": rows, "why": explain(found)}
+        )
+        return
+    _print((paths_table(rows), [explain(found)]))
 
 
 async def _slot_lines(fleet: Fleet, *, watch: bool) -> None:

@@ -24,7 +24,7 @@ LOUD, FAINT = -65, -80
 BASE_UUID_SUFFIX = "-0000-1000-8000-00805f9b34fb"
 """Tail of a 16-bit UUID written as 128 bits (Core Specification vol 3 B 2.5.1)."""
 
-_STATE_STYLES = {"ready": "green", "connecting": "yellow"}
+_STATE_STYLES = {"ready": "green", "connecting": "yellow", "silent": "yellow"}
 
 
 def table(*columns: str) -> Table:
@@ -132,6 +132,25 @@ def slots_table(rows: Sequence[Row], name_of: Callable[[str], str | None], to: C
             " ".join(cells),
             f"{slots['free']}/{slots['limit']}",
             "\n".join(holders) or "[dim]nobody[/]",
+        )
+    return made
+
+
+def paths_table(rows: Sequence[Row]) -> Table:
+    """Return a table of the paths to a device, best first, each with the parts of its score."""
+    made = table("", "Radio", "State", "Slots free>", "Heard>", "dBm>", "Score>", "Made of")
+    for number, row in enumerate(rows):
+        chosen = number == 0 and row["usable"]
+        parts = [f"{name} {db:+.0f}" for name, db in row["parts"].items() if name != "signal"]
+        made.add_row(
+            "[green]→[/]" if chosen else "",
+            safe(row["source"]),
+            _state(row["state"]),
+            "-" if row["slots"] is None else f"{row['free']}/{row['slots']}",
+            f"{row['age']:.0f} s ago",
+            _rssi(row["rssi"]),
+            f"{row['score']:.0f}" if row["usable"] else "-",
+            f"[red]{row['obstacle']}[/]" if row["obstacle"] else ", ".join(parts) or "signal only",
         )
     return made
 

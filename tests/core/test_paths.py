@@ -98,9 +98,9 @@ def test_pins_are_known_by_any_spelling_of_the_address() -> None:
 
 def test_explanations_name_what_decided() -> None:
     """A person reads why the winner won."""
-    assert explain([NEAR, FAR]) == "near leads far by 28 dB, 28 dB of it for “signal”."
+    assert explain([NEAR, FAR]) == "near leads far by 28 dB (signal +28)."
     failed = replace(NEAR, failures=1.0)
-    assert explain([FAR, failed]) == "far leads near by 32 dB, 60 dB of it for “failed here”."
+    assert explain([FAR, failed]) == "far leads near by 32 dB (failed here +60, signal -28)."
     assert explain([NEAR]) == "near is the only radio that can be used for it."
     gone = replace(NEAR, state=RadioState.GONE)
     assert explain([gone]) == "No path can be used: near is the nearest, but it is gone."
