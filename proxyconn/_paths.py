@@ -15,6 +15,12 @@ from proxyconn._pins import Pin
 DB_PER_SECOND = 10.0
 """dB that one second of waiting weighs: a detour of 28 dB is worth it to save three seconds."""
 
+LOUD = -70
+"""dBm above which a link is nearly as good as it gets."""
+
+LOUD_DISCOUNT = 0.75
+"""Share of each dB above LOUD that does not count: nobody should wait long for more than enough."""
+
 FAILURE_DB = 60.0
 """dB for an attempt that failed on this path just now: more than lies between the nearest radio and
 the farthest one that still hears a device, so that the next attempt takes another one."""
@@ -143,6 +149,7 @@ def score_parts(path: Path) -> list[ScorePart]:
     | part | dB |
     |---|---|
     | signal | the smoothed RSSI |
+    | more than enough | -LOUD_DISCOUNT for each dB above LOUD |
     | present path | RSSI_SWITCH_THRESHOLD, so that another one must be better by as much |
     | wait | -DB_PER_SECOND for each second until slot and turn are expected |
     | crowded | up to -CROWDED_DB, as fewer slots are free |
@@ -153,6 +160,7 @@ def score_parts(path: Path) -> list[ScorePart]:
     """
     parts = (
         ScorePart("signal", path.rssi),
+        ScorePart("more than enough", -LOUD_DISCOUNT * max(path.rssi - LOUD, 0)),
         ScorePart("present path", RSSI_SWITCH_THRESHOLD if path.keeps else 0),
         ScorePart("wait", -DB_PER_SECOND * path.wait),
         ScorePart("crowded", -CROWDED_DB * _crowding(path)),
@@ -166,10 +174,13 @@ def score_parts(path: Path) -> list[ScorePart]:
 
 
 def _crowding(path: Path) -> float:
-    """Return 0.0 for a radio with every slot free, 1.0 for one with a single slot left."""
-    if path.slots is None or path.free is None or path.slots < 2:
+    """Return 0.0 for a radio with every slot free, 1.0 for one with a single slot left.
+
+    A full one has its wait to show for it.
+    """
+    if path.slots is None or not path.free or path.slots < 2:
         return 0.0
-    return min((path.slots - path.free) / (path.slots - 1), 1.0)
+    return (path.slots - path.free) / (path.slots - 1)
 
 
 def rank(path: Path) -> tuple[bool, float, bool]:

@@ -134,7 +134,9 @@ class LinkQueue:
 
     async def _wait(self, address: str, timeout: float, known: bool, pairing: bool) -> Radio:
         with self._queued(address, known, pairing) as waiter:
-            self._look_again()
+            if self._is_pending(waiter):
+                self._mind_unreachable(waiter, self._loop.time())
+            self.serve()
             try:
                 async with asyncio.timeout(timeout):
                     return await waiter.future
@@ -180,9 +182,11 @@ class LinkQueue:
         now = self._loop.time()
         idle = {radio for radio in self.radios() if _is_idle(radio)}
         ahead: dict[Radio, int] = {}
-        for waiter in self._pending():
+        for waiter in self._waiters:
             if not idle:
                 return
+            if not self._is_pending(waiter):
+                continue
             best = self._best(waiter, idle, ahead, now)
             if best is None:
                 continue
@@ -192,20 +196,19 @@ class LinkQueue:
             ahead[best] = ahead.get(best, 0) + 1
 
     def _look_again(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = None
         now = self._loop.time()
         for waiter in self._pending():
             self._mind_unreachable(waiter, now)
         self.serve()
 
     def _pending(self) -> list[Waiter]:
-        return [
-            waiter
-            for waiter in self._waiters
-            if not waiter.future.done() and (waiter.known or self.routing.is_heard(waiter.address))
-        ]
+        return [waiter for waiter in self._waiters if self._is_pending(waiter)]
+
+    def _is_pending(self, waiter: Waiter) -> bool:
+        if waiter.future.done():
+            return False
+        return waiter.known or self.routing.is_heard(waiter.address)
 
     def _best(
         self, waiter: Waiter, idle: set[Radio], ahead: dict[Radio, int], now: float

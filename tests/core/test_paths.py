@@ -12,6 +12,7 @@ from proxyconn._paths import (
     CROWDED_DB,
     DB_PER_SECOND,
     FAILURE_DB,
+    LOUD,
     MOST_FAILURES,
     PREFER_DB,
     RADIO_FAILURE_DB,
@@ -34,7 +35,7 @@ def best(*paths: Path) -> str:
 @pytest.mark.parametrize(
     ("change", "reason", "db"),
     [
-        ({"rssi": -60}, "signal", -60),
+        ({"rssi": -90}, "signal", -90),
         ({"incumbent": True}, "present path", RSSI_SWITCH_THRESHOLD),
         ({"wait": 1.5}, "wait", -1.5 * DB_PER_SECOND),
         ({"free": 2}, "crowded", -CROWDED_DB / 2),
@@ -49,11 +50,20 @@ def best(*paths: Path) -> str:
 )
 def test_each_part_of_a_score(change: dict[str, object], reason: str, db: float) -> None:
     """A change of one property is one part of the score, and nothing else."""
-    path = replace(NEAR, **change)  # type: ignore[arg-type]
+    path = replace(FAR, **change)  # type: ignore[arg-type]
     parts = {part.reason: part.db for part in score_parts(path)}
     assert parts.pop(reason) == pytest.approx(db)
-    assert parts == ({} if reason == "signal" else {"signal": NEAR.rssi})
+    assert parts == ({} if reason == "signal" else {"signal": FAR.rssi})
     assert path.score == pytest.approx(db + sum(parts.values()))
+
+
+def test_more_than_enough_counts_little() -> None:
+    """Beyond what makes a good link, a stronger signal is worth no long wait."""
+    loud = replace(NEAR, rssi=LOUD + 20)
+    parts = {part.reason: part.db for part in score_parts(loud)}
+    assert parts == {"signal": LOUD + 20, "more than enough": -15}
+    assert best(loud, replace(loud, source="free", rssi=LOUD + 8)) == "near"
+    assert best(replace(loud, wait=0.5), replace(loud, source="free", rssi=LOUD + 8)) == "free"
 
 
 def test_another_path_must_be_better_by_the_threshold() -> None:
@@ -98,9 +108,12 @@ def test_pins_are_known_by_any_spelling_of_the_address() -> None:
 
 def test_explanations_name_what_decided() -> None:
     """A person reads why the winner won."""
-    assert explain([NEAR, FAR]) == "near leads far by 28 dB (signal +28)."
+    assert explain([NEAR, FAR]) == "near leads far by 13 dB (signal +28, more than enough -15)."
     failed = replace(NEAR, failures=1.0)
-    assert explain([FAR, failed]) == "far leads near by 32 dB (failed here +60, signal -28)."
+    assert (
+        explain([FAR, failed])
+        == "far leads near by 47 dB (failed here +60, more than enough +15, signal -28)."
+    )
     assert explain([NEAR]) == "near is the only radio that can be used for it."
     gone = replace(NEAR, state=RadioState.GONE)
     assert explain([gone]) == "No path can be used: near is the nearest, but it is gone."
