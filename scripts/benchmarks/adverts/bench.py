@@ -32,6 +32,9 @@ ADVERTS = BURST * BATCH + 1
 WARM_UP = 3
 """Times that every device is heard, at least, before anything is measured."""
 
+SETTLE = 3.0
+"""Seconds, at most, that a fleet of many gets before it is watched."""
+
 FLAT_SIDES = ("ours", "peer")
 """Who is measured with any number of devices; all are with the first one."""
 
@@ -131,7 +134,7 @@ def pace(side: str, size: Size) -> dict[str, Any]:
     """Measure the share of a CPU that a fleet of many proxies takes."""
     devices = size.proxies * 5
     with started([side], devices, size, size.proxies) as run:
-        settle = 3.0
+        settle = min(SETTLE, size.seconds)
         order = {"rate": size.rate, "seconds": settle + size.seconds + 1}
         run.server.tell(order)
         client = run.clients[side]

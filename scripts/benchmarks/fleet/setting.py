@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import heapq
 import json
 import math
 from dataclasses import dataclass
@@ -67,13 +66,14 @@ class Setting:
     def reachable(self) -> float:
         """Return the seconds that remain when each proxy opens one link at a time, as they do."""
         radios = [0.0] * self.proxies
-        slots = [(0.0, proxy) for proxy in range(self.proxies) for _ in range(self.slots)]
+        slots = [[0.0] * self.slots for _ in radios]
         end = 0.0
         for _ in range(self.devices):
-            free, proxy = heapq.heappop(slots)
-            radios[proxy] = max(free, radios[proxy]) + self.connect_time
-            end = max(end, radios[proxy] + self.hold)
-            heapq.heappush(slots, (radios[proxy] + self.hold, proxy))
+            begin, proxy = min((max(radios[n], min(slots[n])), n) for n in range(self.proxies))
+            radios[proxy] = begin + self.connect_time
+            slots[proxy].remove(min(slots[proxy]))
+            slots[proxy].append(radios[proxy] + self.hold)
+            end = max(end, *slots[proxy])
         return end
 
 

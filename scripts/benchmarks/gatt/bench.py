@@ -1,4 +1,4 @@
-"""Our client against bleak-esphome's over the same virtual proxy: connects, reads, notifications.
+"""Runs the GATT benchmark.
 
 One process has the proxies, one proxy for each client; each client has a process of its own. All
 are connected at the same time, and every measurement is taken of one after the other, again and
@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .process import Process
+from scripts.benchmarks.process import Process
 
 LEVELS = (1, 20, 100)
 
@@ -47,9 +47,11 @@ Samples = dict[str, dict[str, list[dict[str, float]]]]
 def workers(sides: Sequence[str]) -> Iterator[dict[str, Process]]:
     """Run the proxies, and a client process for each side."""
     with ExitStack() as stack:
-        ways = Process(stack, "server").hear()
+        ways = Process(stack, "gatt.server").hear()
         yield {
-            side: Process(stack, "worker", side, str(ways[side]["port"]), ways[side]["noise_psk"])
+            side: Process(
+                stack, "gatt.client", side, str(ways[side]["port"]), ways[side]["noise_psk"]
+            )
             for side in sides
         }
 

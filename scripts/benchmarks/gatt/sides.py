@@ -98,7 +98,7 @@ class PeerManaged:
 
     async def start(self, stack: AsyncExitStack, port: int, noise_psk: str) -> None:
         """Connect to the proxy."""
-        from .peer import Peer
+        from scripts.benchmarks.peer import Peer
 
         peer = Peer()
         await peer.start(stack, [(port, noise_psk)])

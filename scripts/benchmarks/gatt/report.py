@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .gatt import Samples
+from .bench import Samples
 
 LEVELS = ("direct", "managed")
 

@@ -1,0 +1,1 @@
+"""Our client against bleak-esphome's over a virtual proxy: connects, reads, notifications."""
