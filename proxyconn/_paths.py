@@ -15,10 +15,10 @@ from proxyconn._pins import Pin
 DB_PER_SECOND = 10.0
 """dB that one second of waiting weighs: a detour of 28 dB is worth it to save three seconds."""
 
-LOUD = -70
+LOUD = -65
 """dBm above which a link is nearly as good as it gets."""
 
-LOUD_DISCOUNT = 0.75
+LOUD_DISCOUNT = 0.9
 """Share of each dB above LOUD that does not count: nobody should wait long for more than enough."""
 
 FAILURE_DB = 60.0
@@ -37,7 +37,7 @@ RADIO_FAILURE_DB = 5.0
 MOST_RADIO_FAILURES = 6.0
 """Devices that failed on a radio beyond which more of them change nothing."""
 
-CROWDED_DB = 6.0
+CROWDED_DB = 2.0
 """dB for a radio whose slots are all taken but one: it spreads links over radios much alike."""
 
 STALE_DB = 40.0
@@ -116,8 +116,9 @@ class Path:
 
     @property
     def keeps(self) -> bool:
-        """Whether another path must be clearly better: this is the present one, and it works."""
-        return self.incumbent and self.failures < FADED
+        """Whether another path must be clearly better: this is the present one, it works, and it
+        can be taken at once."""
+        return self.incumbent and self.failures < FADED and not self.wait
 
     @property
     def stale(self) -> bool:
@@ -174,13 +175,10 @@ def score_parts(path: Path) -> list[ScorePart]:
 
 
 def _crowding(path: Path) -> float:
-    """Return 0.0 for a radio with every slot free, 1.0 for one with a single slot left.
-
-    A full one has its wait to show for it.
-    """
-    if path.slots is None or not path.free or path.slots < 2:
+    """Return 0.0 for a radio with every slot free, 1.0 for one with a single slot left, or none."""
+    if path.slots is None or path.free is None or path.slots < 2:
         return 0.0
-    return (path.slots - path.free) / (path.slots - 1)
+    return min((path.slots - path.free) / (path.slots - 1), 1.0)
 
 
 def rank(path: Path) -> tuple[bool, float, bool]:

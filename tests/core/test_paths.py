@@ -61,7 +61,7 @@ def test_more_than_enough_counts_little() -> None:
     """Beyond what makes a good link, a stronger signal is worth no long wait."""
     loud = replace(NEAR, rssi=LOUD + 20)
     parts = {part.reason: part.db for part in score_parts(loud)}
-    assert parts == {"signal": LOUD + 20, "more than enough": -15}
+    assert parts == {"signal": LOUD + 20, "more than enough": -18}
     assert best(loud, replace(loud, source="free", rssi=LOUD + 8)) == "near"
     assert best(replace(loud, wait=0.5), replace(loud, source="free", rssi=LOUD + 8)) == "free"
 
@@ -108,11 +108,11 @@ def test_pins_are_known_by_any_spelling_of_the_address() -> None:
 
 def test_explanations_name_what_decided() -> None:
     """A person reads why the winner won."""
-    assert explain([NEAR, FAR]) == "near leads far by 13 dB (signal +28, more than enough -15)."
+    assert explain([NEAR, FAR]) == "near leads far by 14 dB (signal +28, more than enough -14)."
     failed = replace(NEAR, failures=1.0)
     assert (
         explain([FAR, failed])
-        == "far leads near by 47 dB (failed here +60, more than enough +15, signal -28)."
+        == "far leads near by 46 dB (failed here +60, more than enough +14, signal -28)."
     )
     assert explain([NEAR]) == "near is the only radio that can be used for it."
     gone = replace(NEAR, state=RadioState.GONE)
