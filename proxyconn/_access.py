@@ -21,6 +21,9 @@ CANCEL_TIMEOUT = 10.0
 
 T = TypeVar("T")
 
+Ready = Callable[[], Awaitable[object]]
+"""Returns once a radio can be used; raises RadioUnavailableError if none can."""
+
 
 class ProgramLink(Protocol):
     """A link that a program has open."""
@@ -40,7 +43,7 @@ class FleetAccess:
 
     Args:
         fleet: a fleet that is running in the loop of the caller.
-        ready_timeout: seconds that a scanner waits for the first radio.
+        ready: awaited in the fleet's loop until a radio can be used.
 
     Attributes:
         loop: where the fleet lives.
@@ -51,9 +54,9 @@ class FleetAccess:
         BleakError: the fleet is not running.
     """
 
-    def __init__(self, fleet: Fleet, ready_timeout: float) -> None:
+    def __init__(self, fleet: Fleet, ready: Ready) -> None:
         self.fleet = fleet
-        self.ready_timeout = ready_timeout
+        self._ready = ready
         self.loop = asyncio.get_running_loop()
         self.links: set[ProgramLink] = set()
         # Raises if the fleet is not running.
@@ -126,10 +129,10 @@ class FleetAccess:
         """Wait until a radio can be used. To be called in the fleet's loop.
 
         Raises:
-            BleakBluetoothNotAvailableError: none could, within `ready_timeout` seconds; says why.
+            BleakBluetoothNotAvailableError: none can; says why.
         """
         try:
-            await self.fleet.ready(timeout=self.ready_timeout)
+            await self._ready()
         except RadioUnavailableError as exc:
             reason = BleakBluetoothNotAvailableReason.NO_BLUETOOTH
             raise BleakBluetoothNotAvailableError(str(exc), reason) from exc

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import bleak
 from bleak.backends.adapter import BaseBleakAdapter
 
-from proxyconn._access import FleetAccess
+from proxyconn._access import FleetAccess, Ready
 from proxyconn._fleet import Fleet
 from proxyconn._program_client import ProgramClient
 from proxyconn._scanner import ProgramScanner
@@ -27,9 +27,6 @@ BACKEND_ID = "proxyconn"
 CLIENT_LOOKUP = "get_platform_client_backend_type"
 SCANNER_LOOKUP = "get_platform_scanner_backend_type"
 ADAPTER_LOOKUP = "get_platform_adapter_backend_type"
-
-READY_TIMEOUT = 10.0
-"""Seconds that a scanner waits for a first radio."""
 
 
 class _Lookup:
@@ -66,10 +63,10 @@ class _Installation:
         holders: those who have installed it and not undone that.
     """
 
-    def __init__(self, fleet: Fleet, ready_timeout: float) -> None:
+    def __init__(self, fleet: Fleet, ready: Ready) -> None:
         self.fleet = fleet
         self.holders: set[object] = set()
-        access = FleetAccess(fleet, ready_timeout)
+        access = FleetAccess(fleet, ready)
         here = {"__module__": __name__, "access": access}
         client = type("FleetClient", (ProgramClient,), here)
         scanner = type("FleetScanner", (ProgramScanner,), {**here, "clients": client})
@@ -94,7 +91,7 @@ class _Installation:
         return let_go
 
 
-def install(fleet: Fleet, *, ready_timeout: float = READY_TIMEOUT) -> Callable[[], None]:
+def install(fleet: Fleet, *, ready: Ready | None = None) -> Callable[[], None]:
     """Make every plain BleakClient and BleakScanner of this process use a fleet.
 
     That goes for other people's libraries, for subclasses, for classes that were imported before,
@@ -107,8 +104,8 @@ def install(fleet: Fleet, *, ready_timeout: float = READY_TIMEOUT) -> Callable[[
 
     Args:
         fleet: the fleet, running in the event loop that this is called in.
-        ready_timeout: seconds that starting a scan waits for the first radio, before it raises
-            BleakBluetoothNotAvailableError.
+        ready: awaited in the fleet's loop before a scan begins; `fleet.ready` unless given. When it
+            raises RadioUnavailableError, the scan raises BleakBluetoothNotAvailableError.
 
     Returns:
         What undoes it; harmless when called again. Scanners and clients that were constructed
@@ -121,7 +118,7 @@ def install(fleet: Fleet, *, ready_timeout: float = READY_TIMEOUT) -> Callable[[
     lookup = vars(bleak)[CLIENT_LOOKUP]
     installation = lookup.installation if isinstance(lookup, _Lookup) else None
     if installation is None or not installation.holders:
-        installation = _Installation(fleet, ready_timeout)
+        installation = _Installation(fleet, ready or fleet.ready)
     elif installation.fleet is not fleet:
         raise RuntimeError(
             "another fleet is installed; first call what install() returned for that one"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points, version
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
-from . import act, show
-from .arguments import KEY_GIVEN, Command, looks_like_key, refuse_keys
+from . import act, run, show
+from .arguments import KEY_GIVEN, Command, ProgramCommand, looks_like_key, refuse_keys
 from .errors import BAD_USAGE, fail
+
+RUN = "run"
+PROGRAM_CONTEXT = {"allow_interspersed_args": False}
+"""The first argument that is no option ends the options: those after it are the program's."""
 
 COMMAND_GROUP = "proxyconn.commands"
 """Entry point group of commands that other packages bring: plain typer command functions."""
@@ -40,7 +45,9 @@ class CommandGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, unless there is a key among them."""
-        refuse_keys(args)
+        # What follows the name of a program is the program's own.
+        if args[:1] != [RUN]:
+            refuse_keys(args)
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -88,13 +95,21 @@ def make_app() -> typer.Typer:
         act.params,
     ):
         app.command(cls=Command)(command)
+    app.command(RUN, cls=ProgramCommand, context_settings=PROGRAM_CONTEXT)(run.run)
     return app
 
 
 def main() -> None:
     """Run the command line."""
+    starts: list[Callable[[], None]] = []
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # A device's name, or a box, that the terminal cannot show must not end a command.
             stream.reconfigure(errors="replace")
-    make_app()()
+    try:
+        make_app()(obj=starts)
+    except SystemExit:
+        if not starts:
+            raise
+    for start in starts:
+        start()

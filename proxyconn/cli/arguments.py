@@ -66,3 +66,21 @@ class Command(TyperCommand):
                 if before == KEY_OPTION:
                     exc.message = exc.message.replace(repr(after), f"what follows {KEY_OPTION}")
             raise
+
+
+class ProgramCommand(Command):
+    """A command whose arguments end with a program and the program's own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; what follows the program's name is nobody else's business."""
+        try:
+            given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        except Exception:
+            # Whatever else is wrong with them: an error might repeat the key.
+            refuse_keys(args)
+            raise
+        program = given.get("program")
+        refuse_keys(args[: len(args) - len(given.get("arguments") or ())])
+        if program and looks_like_key(program):
+            raise fail(KEY_GIVEN, BAD_USAGE)
+        return super().parse_args(ctx, args)

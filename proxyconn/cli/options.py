@@ -38,6 +38,9 @@ PANEL = "Fleet"
 OWN_LOGGERS = ("proxyconn", "proxyconn_esphome", "proxyconn_virtual")
 USED_LOGGERS = ("aioesphomeapi", "zeroconf")
 
+NEVER = logging.CRITICAL + 1
+"""A level that nothing is logged at."""
+
 _HOST = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^:\[\]]+))(?::(?P<port>\d+))?")
 _ADDRESS = re.compile(r"[0-9A-F]{2}(?::[0-9A-F]{2}){5}")
 _ADDRESS_LIKE = re.compile(r"\w{1,2}(?:([:-])\w{1,2})(?:\1\w{1,2})+")
@@ -172,7 +175,6 @@ def fleet_settings(
         ConfigError, InvalidKeyError: the configuration or a key cannot be used.
         typer.BadParameter: there is nothing that could be a fleet.
     """
-    set_up_logging(verbose=verbose)
     settings = load_config(config)
     key_of = _Keys(settings, _prompted_key() if key else None)
     proxies = tuple(
@@ -195,6 +197,7 @@ def fleet_settings(
         prefer=settings.prefer,
         avoid=settings.avoid,
         require=settings.require,
+        verbose=verbose,
     )
 
 
@@ -281,6 +284,24 @@ def set_up_logging(*, verbose: int) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG)
 
 
+def set_up_logging_apart(*, verbose: int) -> None:
+    """Log as `set_up_logging`, but leave the root logger to a program that runs in this process.
+
+    Args:
+        verbose: as in `set_up_logging`; 0 for our own errors only, which go where the program's go.
+    """
+    for name in USED_LOGGERS:
+        logging.getLogger(name).setLevel(NEVER)
+    for name in OWN_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    handler = _log_handler()
+    for name in (OWN_LOGGERS if verbose else ()) + (USED_LOGGERS if verbose > 1 else ()):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(handler)
+        logger.propagate = False
+
+
 def _log_handler() -> logging.Handler:
     console = stderr()
     if console.is_terminal:
@@ -302,6 +323,20 @@ def fleet_command(
 
     The options of `fleet_settings` are added to its own.
     """
+
+    @functools.wraps(command)
+    def call(settings: Settings, **values: Any) -> None:
+        set_up_logging(verbose=settings.verbose)
+        run(command(settings, **values))
+
+    return settings_command(call)
+
+
+def settings_command(command: Callable[..., None]) -> Callable[..., None]:
+    """Make a typer command of a function that takes `Settings` first.
+
+    The options of `fleet_settings` are added to its own.
+    """
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     shared = inspect.signature(fleet_settings, eval_str=True).parameters
 
@@ -311,7 +346,7 @@ def fleet_command(
             settings = fleet_settings(**{name: values.pop(name) for name in shared})
         except (ConfigError, InvalidKeyError) as exc:
             raise fail(describe(exc), BAD_USAGE) from None
-        run(command(settings, **values))
+        command(settings, **values)
 
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

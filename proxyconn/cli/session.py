@@ -46,6 +46,7 @@ class Settings:
         timeout: seconds for everything up to a connection.
         adapters: whether to use local adapters, or the names of those to use.
         prefer, avoid, require: device address -> names of radios.
+        verbose: how much to log: 0 errors, 1 what is ours, 2 what the libraries used log as well.
     """
 
     proxies: tuple[Proxy, ...]
@@ -57,6 +58,7 @@ class Settings:
     prefer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     avoid: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     require: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    verbose: int = 0
 
 
 @asynccontextmanager

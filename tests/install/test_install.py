@@ -105,7 +105,7 @@ async def test_what_was_made_goes_on(fleet: Fleet) -> None:
 async def test_a_closed_fleet_says_so(run: Run[Any], kitchen: VirtualProxy) -> None:
     """Neither clients nor scanners wait for what cannot come."""
     async with Fleet(discover=False) as fleet:
-        uninstall = install(fleet, ready_timeout=0.2)
+        uninstall = install(fleet, ready=lambda: fleet.ready(timeout=0.2))
 
     async def program() -> None:
         with pytest.raises(RadioUnavailableError, match="closed"):
@@ -146,7 +146,7 @@ async def test_scanning_without_a_radio_says_why(
     async with asyncio.timeout(DEADLINE):
         while fleet.radios[0].state is RadioState.READY:  # noqa: ASYNC110
             await asyncio.sleep(0.005)  # it notices by itself
-    uninstall = install(fleet, ready_timeout=0.2)
+    uninstall = install(fleet, ready=lambda: fleet.ready(timeout=0.2))
     try:
         with pytest.raises(BleakBluetoothNotAvailableError, match="kitchen"):
             await run(BleakScanner.discover())
