@@ -146,6 +146,11 @@ class Fleet:
         reports = [radio.allocations() for radio in self._running.radios]
         return [report for report in reports if report]
 
+    @property
+    def waiting(self) -> list[str]:
+        """Addresses of the devices that callers wait to connect to, in the order of the queue."""
+        return self._running.queue.waiting
+
     def diagnostics(self) -> dict[str, Any]:
         """Return the state of the fleet as JSON-able values, without keys."""
         hub = self._running
