@@ -66,6 +66,8 @@ class RadioState(StrEnum):
     """Another client took over the subscription that was ours."""
     SILENT = "silent"
     """Its session is up, and it hears nothing."""
+    WEDGED = "wedged"
+    """Its session is up, but it hangs in an attempt to connect: it neither scans nor connects."""
     WRONG_KEY = "wrong key"
     """It refused the encryption key, or wants one, or does not encrypt at all."""
     GONE = "gone"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from zeroconf import ServiceStateChange, Zeroconf
+from zeroconf import RecordUpdate, RecordUpdateListener, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 SERVICE_TYPE = "_esphomelib._tcp.local."
@@ -26,20 +26,43 @@ class FoundDevice:
         mac: 12 lower-case hex digits.
         host: IP address.
         port: TCP port of the native API.
+        config_hash: of its configuration; None from firmware that does not tell it.
     """
 
     name: str
     mac: str
     host: str
     port: int
+    config_hash: str | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
 
 
-class ProxyBrowser:
-    """Calls `on_found` for every ESPHome device that appears or changes its records."""
+class DiscoveryListener(Protocol):
+    """Who is told what mDNS says."""
 
-    def __init__(self, zeroconf: AsyncZeroconf, on_found: Callable[[FoundDevice], None]) -> None:
+    def device_found(self, found: FoundDevice) -> None:
+        """A device appeared, or its records are other ones now."""
+        ...
+
+    def device_seen(self, name: str) -> None:
+        """The named device has announced itself, or has answered somebody."""
+        ...
+
+    def device_left(self, name: str) -> None:
+        """The named device said goodbye, or its records have run out."""
+        ...
+
+
+class ProxyBrowser(RecordUpdateListener):
+    """Listens for ESPHome devices."""
+
+    def __init__(self, zeroconf: AsyncZeroconf, listener: DiscoveryListener) -> None:
         self._zeroconf = zeroconf
-        self._on_found = on_found
+        self._listener = listener
         self._browser: AsyncServiceBrowser | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -48,20 +71,32 @@ class ProxyBrowser:
         self._browser = AsyncServiceBrowser(
             self._zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._on_change]
         )
+        self._zeroconf.zeroconf.async_add_listener(self, None)
 
     async def aclose(self) -> None:
         """Stop browsing; idempotent."""
         if self._browser:
+            self._zeroconf.zeroconf.async_remove_listener(self)
             await self._browser.async_cancel()
             self._browser = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
+        """Take every record that arrives: the browser tells only of those that differ."""
+        for update in records:
+            record = update.new
+            # Only a pointer has an alias, and zeroconf does not export its class.
+            alias = getattr(record, "alias", None)
+            if alias and record.name == SERVICE_TYPE and not record.is_expired(now):
+                self._listener.device_seen(_node(alias))
+
     def _on_change(
         self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
     ) -> None:
         if state_change is ServiceStateChange.Removed:
+            self._listener.device_left(_node(name))
             return
         task = asyncio.get_running_loop().create_task(self._resolve(name))
         self._tasks.add(task)
@@ -73,9 +108,20 @@ class ProxyBrowser:
             _LOGGER.debug("%s: its records did not arrive in %g s", name, RESOLVE_TIMEOUT)
             return
         addresses = info.parsed_scoped_addresses()
-        mac = (info.properties.get(b"mac") or b"").decode("ascii", "replace").lower()
+        mac = _text(info, b"mac").lower()
         if not addresses or not mac or info.port is None:
             _LOGGER.debug("%s: its records lack address, port or mac", name)
             return
-        node = name.removesuffix(f".{SERVICE_TYPE}")
-        self._on_found(FoundDevice(node, mac, addresses[0], info.port))
+        config_hash = _text(info, b"config_hash") or None
+        self._listener.device_found(
+            FoundDevice(_node(name), mac, addresses[0], info.port, config_hash)
+        )
+
+
+def _node(name: str) -> str:
+    """Return the node name in the name of a service."""
+    return name.removesuffix(f".{SERVICE_TYPE}")
+
+
+def _text(info: AsyncServiceInfo, key: bytes) -> str:
+    return (info.properties.get(key) or b"").decode("ascii", "replace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from proxyconn.radio import ErrorKind, LinkError, OutOfSlotsError, RadioError, SlotLedger
@@ -34,17 +34,19 @@ class Dispatcher:
 
     Args:
         on_orphan: called with the address of a link that came up and that nobody wants.
+        on_notice: called with the address of every connected=false, after its link has ended.
     """
 
-    def __init__(self, on_orphan: Callable[[int], None]) -> None:
+    def __init__(self, on_orphan: Callable[[int], None], on_notice: Callable[[int], None]) -> None:
         self.links: dict[int, Link] = {}
         self.loose: dict[int, Link] = {}
         self._on_orphan = on_orphan
+        self._on_notice = on_notice
         # Address -> reason of a failure whose second notice is still to come: the firmware reports
         # a failed open as (reason, then 133) and a lost link twice with the same reason.
         self._aftershocks: dict[int, int] = {}
 
-    def handlers(self) -> Mapping[type[Any], Callable[[Any], None]]:
+    def handlers(self) -> dict[type[Any], Callable[[Any], None]]:
         """Return what to call for each type of message."""
         return {
             BluetoothDeviceConnectionResponse: self._on_connection,
@@ -107,13 +109,18 @@ class Dispatcher:
     # Messages
 
     def _on_connection(self, message: BluetoothDeviceConnectionResponse) -> None:
-        link = self.links.get(message.address)
-        if message.connected:
-            if link is None or link.state is LinkState.IDLE:
-                self._on_orphan(message.address)
-            else:
-                link.on_up(message.mtu)
+        if not message.connected:
+            self._on_down(message)
+            self._on_notice(message.address)
             return
+        link = self.links.get(message.address)
+        if link is None or link.state is LinkState.IDLE:
+            self._on_orphan(message.address)
+        else:
+            link.on_up(message.mtu)
+
+    def _on_down(self, message: BluetoothDeviceConnectionResponse) -> None:
+        link = self.links.get(message.address)
         expected = self._aftershocks.pop(message.address, None)
         if link is None or link.state is LinkState.IDLE:
             return

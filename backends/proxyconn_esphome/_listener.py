@@ -19,10 +19,13 @@ class SessionListener:
     def session_changed(self, session: ProxySession) -> None:
         """The state, the problem or the identity is another one now."""
 
+    def session_failed(self, session: ProxySession) -> None:
+        """An attempt to connect has failed; the state may be the same as before."""
+
     def session_heard(
         self, session: ProxySession, message: BluetoothLERawAdvertisementsResponse
     ) -> None:
         """A batch of advertisements arrived."""
 
     def session_slots(self, session: ProxySession, events: Sequence[AllocationChangeEvent]) -> None:
-        """The proxy reported its slots."""
+        """The proxy's slots, or the attempts that occupy it, are other ones now."""

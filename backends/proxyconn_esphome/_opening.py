@@ -29,8 +29,8 @@ SLOT_TIMEOUT = 2.0
 TURN_TIMEOUT = 45.0
 """Seconds to wait while the proxy opens other links: it opens one at a time, in up to 20 s each."""
 
-ABANDONED_TIMEOUT = 21.0
-"""Seconds to wait for an attempt that was given up: the firmware ends none before its own 20 s."""
+ABANDONED_TIMEOUT = 27.0
+"""Seconds to wait for attempts that were given up: the firmware ends none before its own 20 s."""
 
 SETTLE_TIMEOUT = 3.0
 """Seconds before a slot that should be free is freed by a disconnect request."""
@@ -55,24 +55,25 @@ async def open_link(
     """
     session.require_connectable()
     old = session.dispatcher.links.get(link.number)
-    if link.address in session.opening or (old and old.is_up):
+    if link.address in session.attempts.opening or (old and old.is_up):
         raise LinkError(
             f"{link.label}: another client of this program is connected to it, or connecting",
             kind=ErrorKind.IN_USE,
             source=session.name,
         )
-    session.opening.add(link.address)
+    session.attempts.begin(link.address)
     try:
         await _leave_old_link(session, link, timeout)
         await _claim_slot(session, link, timeout)
         try:
             async with _turn(session, link):
-                return await _request(session, link, address_type, with_cache, timeout)
+                mtu = await _request(session, link, address_type, with_cache, timeout)
+                session.attempts.on_opened()
+                return mtu
         finally:
             session.queue.release(link.address)
     finally:
-        session.opening.discard(link.address)
-        session.tell_slots(())
+        session.attempts.end(link.address)
 
 
 async def _leave_old_link(session: ProxySession, link: Link, timeout: float) -> None:
@@ -126,18 +127,23 @@ async def _turn(session: ProxySession, link: Link) -> AsyncIterator[None]:
             source=session.name,
         ) from None
     try:
-        for abandoned in list(session.abandoned):
-            await _over(session, abandoned)
+        await _others_over(session, link)
         session.require_connectable()
         yield
     finally:
         session.turn.release()
 
 
-async def _over(session: ProxySession, abandoned: str) -> None:
-    """Wait until the proxy has ended an attempt that was given up."""
-    await session.queue.until(lambda: abandoned not in session.abandoned, ABANDONED_TIMEOUT)
-    session.abandoned.pop(abandoned, None)
+async def _others_over(session: ProxySession, link: Link) -> None:
+    """Wait until the proxy has ended the attempts that were given up."""
+    abandoned = session.attempts.abandoned
+    if not await session.queue.until(lambda: not abandoned, ABANDONED_TIMEOUT):
+        raise LinkError(
+            f"{link.label}: the proxy has not ended the attempt to reach "
+            f"{', '.join(abandoned)}, which was given up",
+            kind=ErrorKind.TRANSIENT,
+            source=session.name,
+        )
 
 
 async def _request(
@@ -178,7 +184,7 @@ def abandon(session: ProxySession, link: Link) -> None:
     if link.state is LinkState.IDLE:
         session.dispatcher.remove(link)
         return
-    session.abandoned[link.address] = session.ledger.holds(link.address)
+    session.attempts.abandon(link.address)
     try:
         link.send_disconnect()
     except RadioUnavailableError as exc:

@@ -17,7 +17,6 @@ from proxyconn.radio import (
     LinkError,
     PairingError,
     RadioError,
-    RadioState,
     RadioUnavailableError,
 )
 
@@ -215,7 +214,7 @@ async def unpair(session: ProxySession, link: Link) -> None:
 async def clear_cache(session: ProxySession, link: Link) -> bool:
     """Make the proxy forget the services."""
     # Without our subscription this request crashes the firmware of 2026.6.
-    if session.state is not RadioState.READY:
+    if not session.is_usable:
         return False
     if BluetoothProxyFeature.CACHE_CLEARING not in session.features:
         return True

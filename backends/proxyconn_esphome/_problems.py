@@ -25,7 +25,7 @@ class Problem:
     """Why a proxy cannot be used.
 
     Attributes:
-        state: WRONG_KEY or GONE.
+        state: any but CONNECTING and READY.
         text: what is wrong and what to do, without the key.
         lasting: whether it stays so until somebody changes something.
     """
@@ -54,10 +54,9 @@ _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (
         EncryptionHelloAPIError,
         Problem(
-            _KEY,
-            "it closed the connection at the encrypted hello; check that it encrypts, "
-            "or give no key for it",
-            True,
+            _GONE,
+            "it closed the connection without a word; it may have as many API clients as it can "
+            "serve (5 on an ESP32), or not encrypt: then give no key for it",
         ),
     ),
     (
@@ -67,10 +66,6 @@ _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
     (
         BadNameAPIError,
         Problem(_GONE, "another device answers at its address; check host and name", True),
-    ),
-    (
-        BadMACAddressAPIError,
-        Problem(_GONE, "another device answers at its address; check the host", True),
     ),
     (
         ResolveAPIError,
@@ -87,8 +82,30 @@ _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
 )
 
 
-def problem_of(error: Exception) -> Problem:
-    """Return what is wrong when a session ended, or did not begin, with `error`."""
+def other_device(expected: str, found: str) -> Problem:
+    """Return what is wrong when a device has the address of another one.
+
+    Args:
+        expected: MAC address of the proxy.
+        found: MAC address of the device that answers.
+    """
+    return Problem(
+        _GONE,
+        f"another device answers at its address: {_mac_text(found)} instead of "
+        f"{_mac_text(expected)}; check the host, or start anew if the proxy was replaced",
+        True,
+    )
+
+
+def _mac_text(mac: str) -> str:
+    digits = mac.replace(":", "").upper()
+    return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+
+
+def problem_of(error: Exception, expected_mac: str | None = None) -> Problem:
+    """Return what is wrong when a session did not begin, but ended with `error`."""
+    if isinstance(error, BadMACAddressAPIError):
+        return other_device(expected_mac or "", error.received_mac)
     for type_, problem in _PROBLEMS:
         if isinstance(error, type_):
             return problem

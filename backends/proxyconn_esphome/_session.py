@@ -1,16 +1,15 @@
-"""One proxy's session: aioesphomeapi's connection, our subscriptions, its slots and its links."""
+"""One proxy's session: its connection, its subscription, its slots and its links."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from aioesphomeapi.core import APIConnectionError
-from aioesphomeapi.model import BluetoothProxyFeature, ConnectionClosedEvent, DeviceInfo
-from aioesphomeapi.reconnect_logic import ReconnectLogic
-from bluetooth_data_tools import int_to_bluetooth_address
+from aioesphomeapi.core import APIConnectionError, InvalidEncryptionKeyAPIError
+from aioesphomeapi.model import BluetoothProxyFeature, DeviceInfo
 from google.protobuf.message import Message
 from zeroconf.asyncio import AsyncZeroconf
 
@@ -25,45 +24,42 @@ from proxyconn.radio import (
     UnsupportedError,
 )
 
+from ._absence import Absence
+from ._attempts import Attempts
 from ._cache import GattCache
+from ._connection import Connection
+from ._diagnostics import diagnostics
 from ._dispatch import Dispatcher
+from ._inbox import Inbox
+from ._link import Link
 from ._listener import SessionListener
 from ._messages import (
-    BluetoothConnectionsFreeResponse,
     BluetoothDeviceRequest,
     BluetoothDeviceRequestType,
     BluetoothLERawAdvertisementsResponse,
-    BluetoothScannerStateResponse,
     SubscribeBluetoothConnectionsFreeRequest,
 )
 from ._outbox import Outbox
-from ._problems import Problem, problem_of
+from ._problems import Problem, other_device, problem_of
+from ._ready import until_ready
 from ._subscription import Subscription
-from ._wire import WireClient
+from ._upkeep import Upkeep
+from ._wire import Wire
 
-CLIENT_INFO = "proxyconn"
-"""What the proxy's log calls us."""
+USABLE_STATES = frozenset({RadioState.READY, RadioState.SILENT})
+"""States in which links can be opened: a proxy that hears nothing may well connect."""
 
-CLOSE_TIMEOUT = 2.0
-"""Seconds for a proxy to answer our goodbye."""
+OTHER_DEVICE_RETRY = 60.0
+"""Seconds before an address is tried again at which another device has answered."""
 
 NOT_A_PROXY = Problem(RadioState.GONE, "it is an ESPHome device but no Bluetooth proxy", True)
 
 CLOSED = Problem(RadioState.GONE, "the session was closed", True)
 
+Admit = Callable[["ProxySession", DeviceInfo], bool]
+"""Says whether a session may go on with its device, before anything is asked of it."""
+
 _LOGGER = logging.getLogger(__name__)
-
-
-class _ReadyWaiter(SessionListener):
-    """Resolves a future once a session is ready, or will not be without somebody's help."""
-
-    def __init__(self, future: asyncio.Future[None]) -> None:
-        self.future = future
-
-    def session_changed(self, session: ProxySession) -> None:
-        settled = session.state is RadioState.READY or (session.problem and session.problem.lasting)
-        if settled and not self.future.done():
-            self.future.set_result(None)
 
 
 class ProxySession:
@@ -73,7 +69,16 @@ class ProxySession:
         proxy: where it is, and its key.
         cache: what is known of devices; shared between sessions.
         zeroconf: resolves `.local` names.
-        expected_mac: 12 lower-case hex digits the proxy must have, or None.
+        expected_mac: 12 lower-case hex digits the proxy must have; None for those of the first
+            device that answers.
+        admit: asked about the device that answers, before it is asked for anything.
+
+    Attributes:
+        proxy: where it is now.
+        state: how it is doing.
+        problem: why it is not ready; None if it is, or if that is no news yet.
+        mac: 12 lower-case hex digits; None until they are known.
+        said_mac: those that it says it has, though it could not prove it.
     """
 
     def __init__(
@@ -83,40 +88,34 @@ class ProxySession:
         cache: GattCache | None = None,
         zeroconf: AsyncZeroconf | None = None,
         expected_mac: str | None = None,
+        admit: Admit | None = None,
     ) -> None:
         self.proxy = proxy
         self.state = RadioState.CONNECTING
         self.problem: Problem | None = None
+        self.mac = expected_mac
+        self.said_mac: str | None = None
         self.info: DeviceInfo | None = None
         self.features = BluetoothProxyFeature(0)
         self.cache = cache or GattCache()
         self.ledger = SlotLedger(self.name)
         self.queue = SlotQueue(self.ledger)
-        self.dispatcher = Dispatcher(self.send_disconnect)
         self.turn = asyncio.Lock()
-        self.opening: set[str] = set()
-        self.abandoned: dict[str, bool] = {}
+        self.absence = Absence(self.update)
+        self.attempts = Attempts(self)
+        self.subscription = Subscription(self)
+        self.upkeep = Upkeep(self)
+        self._inbox = Inbox(self)
+        self.dispatcher = Dispatcher(self.send_disconnect, self._inbox.on_notice)
+        self._zeroconf = zeroconf
+        self._admit = admit
         self._listeners: list[SessionListener] = []
         self._outbox: Outbox | None = None
-        self._subscription = Subscription(self)
-        self._client = WireClient(
-            proxy.host,
-            proxy.port,
-            client_info=CLIENT_INFO,
-            noise_psk=proxy.noise_psk,
-            expected_name=proxy.name,
-            expected_mac=expected_mac,
-            zeroconf_instance=zeroconf,
-            provide_time=False,
-        )
-        self._client.add_connection_closed_callback(self._on_closed)
-        self._reconnect = ReconnectLogic(
-            client=self._client,
-            on_connect=self._on_connect,
-            on_disconnect=self._on_disconnect,
-            on_connect_error=self._on_connect_error,
-            zeroconf_wake=False,
-        )
+        self._closed = False
+        self._connection = self._new_connection()
+
+    def _new_connection(self) -> Connection:
+        return Connection(self.proxy, self, zeroconf=self._zeroconf, expected_mac=self.mac)
 
     def __repr__(self) -> str:
         return f"<ProxySession {self.name} at {self.proxy.host}:{self.proxy.port}: {self.state}>"
@@ -133,6 +132,21 @@ class ProxySession:
         """Whether the proxy opens links, as we need it: with remote caching (API 1.7, 2023.2)."""
         needed = BluetoothProxyFeature.ACTIVE_CONNECTIONS | BluetoothProxyFeature.REMOTE_CACHING
         return needed in self.features
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a session, of whatever use."""
+        return self._outbox is not None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the proxy does what it can do."""
+        return self.state in USABLE_STATES
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything is known that a proxy says of itself."""
+        return self.ledger.reported or not self.connectable
 
     def add_listener(self, listener: SessionListener) -> Callable[[], None]:
         """Tell `listener` about every change; returns the unsubscribe."""
@@ -153,50 +167,48 @@ class ProxySession:
             RadioUnavailableError: it was not ready within `timeout` seconds, or has a problem that
                 lasts; the error says which.
         """
-        waiter = _ReadyWaiter(asyncio.get_running_loop().create_future())
-        remove = self.add_listener(waiter)
-        try:
-            waiter.session_changed(self)
-            async with asyncio.timeout(timeout):
-                await waiter.future
-        except TimeoutError:
-            raise RadioUnavailableError(self._unavailable(), source=self.name) from None
-        finally:
-            remove()
-        if self.state is not RadioState.READY:
-            raise RadioUnavailableError(self._unavailable(), source=self.name)
+        await until_ready(self, timeout)
 
     async def start(self) -> None:
         """Begin to connect, and go on until `aclose()`."""
-        await self._reconnect.start()
+        await self._connection.start()
 
     async def aclose(self) -> None:
         """End the session; the proxy drops every link it holds for us.
 
-        Idempotent; takes CLOSE_TIMEOUT at most, and even a cancelled call ends the session.
+        Idempotent; takes a few seconds at most, and even a cancelled call ends the session.
         """
+        self._closed = True
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._client.disconnect()
-        except TimeoutError:
-            _LOGGER.debug("%s: no answer to our goodbye", self.name)
+            await self._connection.aclose(CLOSED.text)
         finally:
-            # This also ends a handshake under way, which stop() would wait for.
-            self._client.force_disconnect()
             self._end(CLOSED.text)
-            self.set_state(CLOSED.state, CLOSED)
-        await self._reconnect.stop()
+            self.absence.failed(CLOSED)
+            self.update()
+
+    async def move(self, host: str, port: int) -> None:
+        """Go on at another address, where the proxy is now; not for one whose session is up."""
+        old = self._connection
+        self.proxy = dataclasses.replace(self.proxy, host=host, port=port)
+        new = self._connection = self._new_connection()
+        await old.aclose(f"it has moved to {host}:{port}")
+        if self._connection is new and not self._closed:
+            await new.start()
 
     def notify_seen(self) -> None:
         """Connect now rather than after the backoff: mDNS has just seen the proxy."""
-        self._reconnect.notify_device_seen()
+        self._connection.wake()
+
+    def renew(self, why: str) -> None:
+        """Begin a new session with the proxy, which ends every link."""
+        self._connection.renew(why)
 
     # What links and clients need
 
     def send(self, message: Message) -> None:
         """Write one message. Raises RadioUnavailableError if there is no session."""
         if self._outbox is None:
-            raise RadioUnavailableError(self._unavailable(), source=self.name)
+            raise self.unavailable()
         try:
             self._outbox.send(message)
         except APIConnectionError as exc:
@@ -240,11 +252,11 @@ class ProxySession:
         """Raise unless the proxy can be asked for a link now.
 
         Raises:
-            RadioUnavailableError: there is no session, or another client holds the subscription.
+            RadioUnavailableError: there is no session, or it is of no use.
             UnsupportedError: the proxy only listens.
         """
-        if self.state is not RadioState.READY:
-            raise RadioUnavailableError(self._unavailable(), source=self.name)
+        if not self.is_usable:
+            raise self.unavailable()
         if not self.connectable:
             raise UnsupportedError(
                 f"{self.name}: this proxy only listens; set `bluetooth_proxy: active: true` "
@@ -252,128 +264,136 @@ class ProxySession:
                 source=self.name,
             )
 
-    def _unavailable(self) -> str:
+    def unavailable(self) -> RadioUnavailableError:
+        """Return the error that says why the proxy cannot be used."""
         reason = self.problem.text if self.problem else f"it is {self.state}"
-        return f"{self.name}: the proxy cannot be used: {reason}"
+        return RadioUnavailableError(
+            f"{self.name}: the proxy cannot be used: {reason}", source=self.name
+        )
 
     # The life of the connection
 
-    async def _on_connect(self) -> None:
-        try:
-            info = await self._client.device_info()
-            wire = self._client.wire()
-        except APIConnectionError as exc:
-            _LOGGER.debug("%s: no device info: %r", self.name, exc)
-            self._client.force_disconnect()
+    def on_up(self, connection: Connection, info: DeviceInfo, wire: Wire) -> None:
+        """Take the device that answers, if it is the one."""
+        mac = info.mac_address.replace(":", "").lower()
+        if self.mac and mac != self.mac:
+            self._refuse(connection, other_device(self.mac, mac))
             return
-        self.info = info
+        self.mac, self.info = mac, info
+        connection.expect_mac(mac)
         self.ledger.name = info.name
-        version = self._client.api_version
-        self.features = BluetoothProxyFeature(
-            info.bluetooth_proxy_feature_flags_compat(version) if version else 0
-        )
+        self.features = connection.features(info)
         if not self.features:
-            self.set_state(NOT_A_PROXY.state, NOT_A_PROXY)
-            return
-        for listener in list(self._listeners):
-            listener.session_changed(self)
-        for type_, handler in self.dispatcher.handlers().items():
+            self.absence.failed(NOT_A_PROXY)
+            self.update()
+        elif self._admit is None or self._admit(self, info):
+            self._begin(wire)
+
+    def _refuse(self, connection: Connection, problem: Problem) -> None:
+        _LOGGER.warning("%s: %s", self.name, problem.text)
+        self.absence.failed(problem)
+        self.update()
+        connection.pause(OTHER_DEVICE_RETRY)
+
+    def _begin(self, wire: Wire) -> None:
+        for type_, handler in (self.dispatcher.handlers() | self._inbox.handlers()).items():
             wire.add_message_callback(handler, (type_,))
-        wire.add_message_callback(self._on_slots, (BluetoothConnectionsFreeResponse,))
-        wire.add_message_callback(self._on_heard, (BluetoothLERawAdvertisementsResponse,))
-        wire.add_message_callback(self._on_scanner_state, (BluetoothScannerStateResponse,))
         self._outbox = Outbox(wire)
+        self.absence.over()
+        self._tell_changed()
+        self.upkeep.start()
         try:
             if self.connectable:
                 self.request_slots()
-            self._subscription.start()
+            self.subscription.start()
         except RadioUnavailableError as exc:
             # The connection's own end is on its way, and starts everything anew.
             _LOGGER.debug("%s: lost again at once: %s", self.name, exc)
 
-    async def _on_disconnect(self, expected: bool) -> None:
-        """Nothing: `_on_closed` has done it, at once and without waiting for a task."""
+    def on_lost(self, connection: Connection, why: str) -> None:
+        """End everything that went over the connection."""
+        self._end(why)
+        if connection is self._connection:
+            self.absence.lost(why)
+        self.update()
 
-    def _on_closed(self, event: ConnectionClosedEvent) -> None:
-        _LOGGER.debug("%s: session closed: %r", self.name, event.error)
-        self._end("the proxy asked for it" if event.expected_disconnect else "connection lost")
-        if self.problem is None or not self.problem.lasting:
-            self.set_state(RadioState.CONNECTING)
-
-    async def _on_connect_error(self, error: Exception) -> None:
-        problem = problem_of(error)
-        self.set_state(problem.state, problem)
+    def on_failed(self, connection: Connection, error: Exception) -> None:
+        """Say why there is no connection."""
+        if connection is not self._connection:
+            return
+        if isinstance(error, InvalidEncryptionKeyAPIError):
+            self.said_mac = error.received_mac
+        self.absence.failed(problem_of(error, self.mac))
+        self.update()
+        for listener in list(self._listeners):
+            listener.session_failed(self)
 
     def _end(self, why: str) -> None:
         self._outbox = None
-        self._subscription.stop()
-        self.abandoned.clear()
+        self.upkeep.stop()
+        self.subscription.stop()
+        self.attempts.clear()
         text = f"the proxy's session has ended: {why}"
         self.queue.fail(f"{self.name}: {text}")
-        self.dispatcher.end_all(
-            lambda link: RadioUnavailableError(
-                f"{link.label}: Disconnected: {text}", source=self.name
-            )
-        )
+        self.dispatcher.end_all(self._lost_error(text))
         self.tell_slots(self.ledger.clear())
 
-    def set_state(self, state: RadioState, problem: Problem | None = None) -> None:
-        """Take another state, and tell the listener if it is one."""
+    def on_robbed(self, problem: Problem) -> None:
+        """End every link: what is said about it goes to another client now.
+
+        Raises:
+            RadioUnavailableError: the session is ending.
+        """
+        error = self._lost_error(problem.text)
+        self.queue.fail(f"{self.name}: {problem.text}")
+        held = list(self.dispatcher.links.values())
+        for link in held:
+            self.attempts.abandon(link.address)
+        self.dispatcher.end_all(error)
+        self.update()
+        for link in held:
+            self.send_disconnect(link.number)
+        self.tell_slots(())
+
+    def _lost_error(self, why: str) -> Callable[[Link], RadioUnavailableError]:
+        return lambda link: RadioUnavailableError(
+            f"{link.label}: Disconnected: {why}", source=self.name
+        )
+
+    # State
+
+    def update(self) -> None:
+        """Derive the state from what is known, and tell the listeners if it is another one."""
+        state, problem = self._judge()
         if (state, problem) == (self.state, self.problem):
             return
         self.state, self.problem = state, problem
         _LOGGER.debug("%s: %s%s", self.name, state, f": {problem.text}" if problem else "")
+        self._tell_changed()
+
+    def _judge(self) -> tuple[RadioState, Problem | None]:
+        if self._outbox is None:
+            return self.absence.state, self.absence.problem
+        problem = self.subscription.problem
+        if problem is None and not (self.subscription.held and self.is_complete):
+            return RadioState.CONNECTING, None
+        problem = problem or self.attempts.problem or self.upkeep.problem
+        return (problem.state, problem) if problem else (RadioState.READY, None)
+
+    def _tell_changed(self) -> None:
         for listener in list(self._listeners):
             listener.session_changed(self)
 
-    # Messages of the proxy itself
-
-    def _on_slots(self, message: BluetoothConnectionsFreeResponse) -> None:
-        held = [int_to_bluetooth_address(number) for number in message.allocated if number]
-        events = self.ledger.update(message.free, message.limit, held)
-        self._note_abandoned()
-        self.dispatcher.reconcile(self.ledger)
-        self.queue.notify()
-        self.tell_slots(events)
-        self._subscription.check_ready()
-
-    def tell_slots(self, events: Sequence[AllocationChangeEvent]) -> None:
-        """Tell the listeners that slots, or attempts to fill them, are other ones now."""
-        for listener in self._listeners:
-            listener.session_slots(self, events)
-
-    def _note_abandoned(self) -> None:
-        """Forget the attempts we gave up that were in the proxy's list and have left it."""
-        for address, listed in list(self.abandoned.items()):
-            if self.ledger.holds(address):
-                self.abandoned[address] = True
-            elif listed:
-                del self.abandoned[address]
-
-    def _on_heard(self, message: BluetoothLERawAdvertisementsResponse) -> None:
-        self._subscription.prove()
+    def tell_heard(self, message: BluetoothLERawAdvertisementsResponse) -> None:
+        """Tell the listeners what the proxy has heard."""
         for listener in self._listeners:
             listener.session_heard(self, message)
 
-    def _on_scanner_state(self, message: BluetoothScannerStateResponse) -> None:
-        self._subscription.prove()
+    def tell_slots(self, events: Sequence[AllocationChangeEvent]) -> None:
+        """Tell the listeners that slots, or attempts to fill them, are other ones now."""
+        for listener in list(self._listeners):
+            listener.session_slots(self, events)
 
     def diagnostics(self) -> dict[str, Any]:
         """Return the state of the session as JSON-able values, without its key."""
-        slots = self.ledger.allocations()
-        return {
-            "name": self.name,
-            "host": self.proxy.host,
-            "port": self.proxy.port,
-            "encrypted": self.proxy.noise_psk is not None,
-            "state": str(self.state),
-            "problem": self.problem.text if self.problem else None,
-            "mac": self.info.mac_address if self.info else None,
-            "esphome_version": self.info.esphome_version if self.info else None,
-            "features": [flag.name for flag in BluetoothProxyFeature if flag in self.features],
-            "slots": None
-            if slots is None
-            else {"limit": slots.slots, "free": slots.free, "allocated": slots.allocated},
-            "links": {link.address: link.state.name for link in self.dispatcher.links.values()},
-            "waiting": self.queue.waiting,
-        }
+        return diagnostics(self)

@@ -2,7 +2,8 @@
 
 `APIClient` offers a high-level call for each Bluetooth request, and each of those scans every call
 that is pending for every reply. We want its framing, encryption, login and keepalive, but one
-dispatcher of our own, and for that the connection itself; there is no public way to it.
+dispatcher of our own, and for that the connection itself; there is no public way to it. Nor is
+there one to say later which MAC address is expected, as there is for the name.
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class WireClient(APIClient):
     def wire(self) -> Wire:
         """Return the connection. Raises APIConnectionError if it is not up."""
         return self._get_connection()
+
+    def expect_mac(self, mac: str) -> None:
+        """Refuse any other device from the next handshake on; 12 lower-case hex digits."""
+        self._params.expected_mac = mac

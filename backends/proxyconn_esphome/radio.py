@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
+from aioesphomeapi.model import DeviceInfo
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from zeroconf.asyncio import AsyncZeroconf
@@ -24,23 +26,35 @@ from proxyconn.radio import (
 
 from ._adverts import advertisement_data
 from ._cache import GattCache
-from ._discovery import FoundDevice, ProxyBrowser
+from ._discovery import DiscoveryListener, FoundDevice, ProxyBrowser
 from ._listener import SessionListener
 from ._messages import BluetoothLERawAdvertisementsResponse
+from ._roster import LOOK_AGAIN, NotProxies, is_of, is_unidentified, session_of_mac
 from ._session import NOT_A_PROXY, ProxySession
 from .client import ESPHomeClient
 
 HOLD_TIME = 3.0
 """Seconds for which discovered proxies wait for named ones to say which devices they are."""
 
+TURN_TIME = 30.0
+"""Seconds for which one of two addresses of a proxy is tried before it is the other's turn."""
+
 _LOGGER = logging.getLogger(__name__)
 
 
 class ESPHomeRadio(SessionListener):
-    """One proxy."""
+    """One proxy.
 
-    def __init__(self, session: ProxySession, sink: RadioSink) -> None:
+    Args:
+        session: the session with it.
+        sink: told what it hears, and how it fares.
+        named: how the user named it; None for a proxy that mDNS found.
+    """
+
+    def __init__(self, session: ProxySession, sink: RadioSink, named: Proxy | None = None) -> None:
         self.session = session
+        self.named = named
+        self.moved_at = float("-inf")
         self._sink = sink
         session.add_listener(self)
 
@@ -79,8 +93,7 @@ class ESPHomeRadio(SessionListener):
     @property
     def connecting(self) -> int:
         """Attempts that the proxy works on, has been promised, or has not ended yet."""
-        session = self.session
-        return len(session.ledger.claims | session.opening | session.abandoned.keys())
+        return len(self.session.attempts.under_way)
 
     def claim(self, address: str) -> bool:
         """Promise a slot to the next client for `address`, if one is free."""
@@ -113,7 +126,7 @@ class ESPHomeRadio(SessionListener):
         self._sink.heard(self, message.advertisements, advertisement_data)
 
 
-class ESPHomeBackend:
+class ESPHomeBackend(DiscoveryListener):
     """Finds proxies and keeps them connected.
 
     Args:
@@ -125,133 +138,210 @@ class ESPHomeBackend:
         self._options = options
         self._sink = sink
         self._cache = GattCache()
-        self._radios: dict[str, ESPHomeRadio] = {}
+        self._radios: list[ESPHomeRadio] = []
         self._zeroconf = options.zeroconf
         self._browser: ProxyBrowser | None = None
-        self._not_proxies: set[str] = set()
-        self._held: dict[str, FoundDevice] = {}
-        self._holding: asyncio.TimerHandle | None = None
+        self._found: dict[str, FoundDevice] = {}
+        self._held: set[str] = set()
+        self._not_proxies = NotProxies()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._holding = False
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Connect to the known proxies and begin to look for others; waits for none of them."""
         for proxy in self._options.proxies:
-            await self._join(f"{proxy.host}:{proxy.port}", proxy).start()
+            await self._join(proxy, named=proxy).start()
         if self._options.discover:
-            self._holding = asyncio.get_running_loop().call_later(HOLD_TIME, self._stop_holding)
+            self._holding = True
+            self._later(HOLD_TIME, self._stop_holding)
             if self._zeroconf is None:
                 self._zeroconf = AsyncZeroconf()
-            self._browser = ProxyBrowser(self._zeroconf, self._found)
+            self._browser = ProxyBrowser(self._zeroconf, self)
             await self._browser.start()
 
     async def aclose(self) -> None:
         """End the search and every session; idempotent, and can be finished if cancelled."""
         self._closing = True
-        if self._holding:
-            self._holding.cancel()
+        for timer in self._timers:
+            timer.cancel()
         if self._browser:
             await self._browser.aclose()
             self._browser = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(self._remove(radio) for radio in list(self._radios.values())))
+        await asyncio.gather(*(self._remove(radio) for radio in list(self._radios)))
         if self._zeroconf is not None and self._options.zeroconf is None:
             await self._zeroconf.async_close()
             self._zeroconf = None
 
-    def _found(self, found: FoundDevice) -> None:
-        if self._closing or found.mac in self._not_proxies:
+    # What mDNS says
+
+    def device_found(self, found: FoundDevice) -> None:
+        """Take a device that appeared, or has other records now."""
+        self._found[found.mac] = found
+        if self._closing or self._not_proxies.skips(found, self._now()):
             return
-        known = self._radios.get(found.mac) or self._configured(found)
-        if known is None and self._holding and any(map(_unidentified, self._radios.values())):
+        radio = next((one for one in self._radios if is_of(one.session, found)), None)
+        if radio is None:
+            self._find_place_for(found)
+        elif radio.session.is_up:
+            _LOGGER.debug("%s: announced at %s:%d", found.name, found.host, found.port)
+        elif found.mac == radio.session.mac and self._address(radio) != found.address:
+            self._move(radio, found.address)
+        else:
+            radio.session.notify_seen()
+
+    def _find_place_for(self, found: FoundDevice) -> None:
+        if self._holding and any(is_unidentified(radio.session) for radio in self._radios):
             # It may be one of those: wait until they have said who they are, or failed to.
-            self._held[found.mac] = found
-        elif known is None:
-            key = self._options.key_for(found.name)
-            proxy = Proxy(found.host, found.port, noise_psk=key, name=found.name)
-            self._spawn(self._join(found.mac, proxy, expected_mac=found.mac).start())
-        elif known.state is not RadioState.READY:
-            moved = (known.session.proxy.host, known.session.proxy.port) != (found.host, found.port)
-            if moved and found.mac in self._radios:
-                self._spawn(self._move(found, known))
-            else:
-                known.session.notify_seen()
+            self._held.add(found.mac)
+            return
+        key = self._options.key_for(found.name)
+        proxy = Proxy(found.host, found.port, noise_psk=key, name=found.name)
+        self._spawn(self._join(proxy, expected_mac=found.mac).start())
 
-    def _configured(self, found: FoundDevice) -> ESPHomeRadio | None:
-        """Return the radio of a configured proxy that mDNS has now found as well."""
-        for radio in self._radios.values():
-            session, proxy = radio.session, radio.session.proxy
-            mac = session.info.mac_address.replace(":", "").lower() if session.info else None
-            if (
-                mac == found.mac
-                or session.name == found.name
-                or ((proxy.host, proxy.port) == (found.host, found.port))
-            ):
-                return radio
-        return None
+    def device_seen(self, name: str) -> None:
+        """Try a proxy that is on the network again."""
+        for session in self._sessions_named(name):
+            session.notify_seen()
 
-    async def _move(self, found: FoundDevice, radio: ESPHomeRadio) -> None:
-        _LOGGER.debug("%s: moved to %s:%d", found.name, found.host, found.port)
-        await self._remove(radio)
-        self._found(found)
+    def device_left(self, name: str) -> None:
+        """Do not wait for a proxy that has said goodbye."""
+        for session in self._sessions_named(name):
+            session.absence.said_goodbye()
 
-    def _join(self, key: str, proxy: Proxy, expected_mac: str | None = None) -> ProxySession:
+    def _sessions_named(self, name: str) -> list[ProxySession]:
+        sessions = (radio.session for radio in self._radios)
+        return [one for one in sessions if one.name == name and not one.is_up]
+
+    # Radios
+
+    def _join(
+        self, proxy: Proxy, *, named: Proxy | None = None, expected_mac: str | None = None
+    ) -> ProxySession:
         session = ProxySession(
-            proxy, cache=self._cache, zeroconf=self._zeroconf, expected_mac=expected_mac
+            proxy,
+            cache=self._cache,
+            zeroconf=self._zeroconf,
+            expected_mac=expected_mac,
+            admit=self._admit,
         )
-        radio = ESPHomeRadio(session, self._sink)
-        session.add_listener(_IdentityWatch(self, radio))
-        self._radios[key] = radio
+        radio = ESPHomeRadio(session, self._sink, named)
+        session.add_listener(_SessionWatch(self, radio))
+        self._radios.append(radio)
         self._sink.radio_added(radio)
         return session
 
     async def _remove(self, radio: ESPHomeRadio) -> None:
         await radio.session.aclose()
-        for key in [key for key, value in self._radios.items() if value is radio]:
-            del self._radios[key]
-        self._sink.radio_removed(radio)
+        if radio in self._radios:
+            self._radios.remove(radio)
+            self._sink.radio_removed(radio)
 
-    def drop_other_device(self, radio: ESPHomeRadio) -> None:
-        """Let a radio go that turned out to be no proxy, unless somebody named it."""
-        if radio.session.proxy not in self._options.proxies:
-            self._not_proxies |= {key for key, value in self._radios.items() if value is radio}
+    def _admit(self, session: ProxySession, info: DeviceInfo) -> bool:
+        """Let one session alone speak to a device: a second one would take the first one's place.
+
+        Of two the one that is up stays.
+        """
+        sessions = [radio.session for radio in self._radios]
+        other = session_of_mac(sessions, session.mac or "", but=session)
+        if other is None:
+            return True
+        loser = session if other.is_up else other
+        _LOGGER.info(
+            "%s: %s:%d is the same proxy as %s:%d, and is left alone",
+            info.name,
+            loser.proxy.host,
+            loser.proxy.port,
+            (session if loser is other else other).proxy.host,
+            (session if loser is other else other).proxy.port,
+        )
+        for radio in [radio for radio in self._radios if radio.session is loser]:
             self._spawn(self._remove(radio))
+        return loser is other
+
+    def session_changed(self, radio: ESPHomeRadio) -> None:
+        """Take note of what a session knows of its device."""
+        session = radio.session
+        if session.problem is NOT_A_PROXY and radio.named is None and session.mac:
+            self._drop(radio, session.mac)
+        self._look_again_at_held()
+
+    def _drop(self, radio: ESPHomeRadio, mac: str) -> None:
+        """Let a radio go that turned out to be no proxy and that nobody named."""
+        if found := self._found.get(mac):
+            self._not_proxies.add(found, self._now())
+            if not found.config_hash:
+                self._later(LOOK_AGAIN, partial(self._look_again_at, mac))
+        self._spawn(self._remove(radio))
+
+    def session_failed(self, radio: ESPHomeRadio) -> None:
+        """Try a proxy in turn where the user and where mDNS say it is."""
+        found = self._found.get(radio.session.mac or "")
+        if self._now() - radio.moved_at < TURN_TIME:
+            return
+        if found and self._address(radio) != found.address:
+            self._move(radio, found.address)
+        elif radio.named and self._address(radio) != (radio.named.host, radio.named.port):
+            self._move(radio, (radio.named.host, radio.named.port))
+
+    def _move(self, radio: ESPHomeRadio, address: tuple[str, int]) -> None:
+        _LOGGER.debug("%s: is tried at %s:%d", radio.name, *address)
+        radio.moved_at = self._now()
+        self._spawn(radio.session.move(*address))
+
+    def _address(self, radio: ESPHomeRadio) -> tuple[str, int]:
+        return radio.session.proxy.host, radio.session.proxy.port
+
+    # Later
 
     def _stop_holding(self) -> None:
-        self._holding = None
-        self.identified()
+        self._holding = False
+        self._look_again_at_held()
 
-    def identified(self) -> None:
+    def _look_again_at_held(self) -> None:
         """Look again at what mDNS found while a named proxy had not said who it is."""
-        held, self._held = self._held, {}
-        for found in held.values():
-            self._found(found)
+        held, self._held = self._held, set()
+        for mac in held:
+            self._look_again_at(mac)
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _look_again_at(self, mac: str) -> None:
+        self.device_found(self._found[mac])
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something later, unless the backend is closed before."""
+
+        def act() -> None:
+            self._timers.discard(timer)
+            action()
+
+        timer = asyncio.get_running_loop().call_later(seconds, act)
+        self._timers.add(timer)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-class _IdentityWatch(SessionListener):
-    """Tells the backend once a session knows what it is connected to."""
+class _SessionWatch(SessionListener):
+    """Tells the backend what a session finds out."""
 
     def __init__(self, backend: ESPHomeBackend, radio: ESPHomeRadio) -> None:
         self._backend = backend
         self._radio = radio
 
     def session_changed(self, session: ProxySession) -> None:
-        if session.problem is NOT_A_PROXY:
-            self._backend.drop_other_device(self._radio)
-        self._backend.identified()
+        self._backend.session_changed(self._radio)
 
-
-def _unidentified(radio: ESPHomeRadio) -> bool:
-    """Whether nobody knows yet which device a named proxy is."""
-    session = radio.session
-    return session.info is None and session.proxy.name is None and session.problem is None
+    def session_failed(self, session: ProxySession) -> None:
+        self._backend.session_failed(self._radio)
 
 
 _radio_fits: type[Radio] = ESPHomeRadio

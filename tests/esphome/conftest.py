@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -42,7 +42,9 @@ def address(number: int) -> str:
     return f"C4:00:00:00:00:{number:02X}"
 
 
-def peripheral(number: int = 1, outcomes: list[Outcome] | None = None) -> Peripheral:
+def peripheral(
+    number: int = 1, outcomes: list[Outcome] | None = None, interval: float = 0.02
+) -> Peripheral:
     """Return a peripheral with one characteristic of every kind."""
     value = Properties.READ | Properties.WRITE | Properties.NOTIFY
     return Peripheral(
@@ -66,7 +68,7 @@ def peripheral(number: int = 1, outcomes: list[Outcome] | None = None) -> Periph
             )
         ],
         rssi={"kitchen": -50},
-        interval=0.02,
+        interval=interval,
         latency=0.005,
         att_latency=0.001,
         outcomes=outcomes or [],
@@ -124,9 +126,9 @@ async def until(condition: Callable[[], bool], seconds: float = DEADLINE) -> Non
 Open = Callable[..., Awaitable[House]]
 
 
-@pytest.fixture
-async def open_house() -> AsyncIterator[Open]:
-    """Return a maker of houses: a virtual proxy among peripherals, and a session with it."""
+@asynccontextmanager
+async def houses() -> AsyncIterator[Open]:
+    """Yield a maker of houses: a virtual proxy among peripherals, and a session with it."""
     async with AsyncExitStack() as stack:
 
         async def make(*peripherals: Peripheral, ready: bool = True, **spec: object) -> House:
@@ -146,4 +148,11 @@ async def open_house() -> AsyncIterator[Open]:
                 await session.ready(DEADLINE)
             return House(fleet, proxy, session)
 
+        yield make
+
+
+@pytest.fixture
+async def open_house() -> AsyncIterator[Open]:
+    """Return a maker of houses."""
+    async with houses() as make:
         yield make

@@ -1,0 +1,172 @@
+"""The attempts to open links that occupy one proxy, up to their very end.
+
+The firmware opens one link at a time, does not scan meanwhile, and cannot be told to stop: an
+attempt that was given up goes on for up to 20 s (more if its YAML says so), and its slot is held
+until the proxy lists it no more. An attempt whose end the stack never reports (a lost OPEN_EVT,
+ESPHome ble_client_base.cpp has no timer for it) blocks connecting and scanning until a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bluetooth_data_tools import mac_to_int
+
+from proxyconn.radio import RadioState
+
+from ._problems import Problem
+
+if TYPE_CHECKING:
+    from ._session import ProxySession
+
+REPORT_TIME = 5.0
+"""Seconds after which a slot report surely knows of a request made before."""
+
+UNLISTED_TIMEOUT = 21.0
+"""Seconds after which an attempt is over that no report lists: the firmware's own limit is 20 s."""
+
+STUCK_AFTER = 60.0
+"""Seconds for which a slot may stay held after its attempt was given up."""
+
+QUIET = 45.0
+"""Seconds without an advertisement that show, in a proxy with an endless attempt, that it does not
+scan either."""
+
+MOST_UNANSWERED = 3
+"""Devices in a row whose attempts were never answered, from which on the proxy is to blame."""
+
+ASK_EVERY = 30.0
+"""Seconds between two requests to let go of one slot."""
+
+WEDGED = Problem(
+    RadioState.WEDGED, "its radio is stuck in an attempt to connect; restart the proxy"
+)
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Abandoned:
+    """An attempt, or a link, that its client gave up and that the proxy still has.
+
+    Attributes:
+        since: when it was given up, in the loop's seconds.
+        asked: when the proxy was last asked to end it.
+        listed: whether a slot report named it.
+    """
+
+    since: float
+    asked: float
+    listed: bool
+
+
+class Attempts:
+    """What occupies one proxy.
+
+    Attributes:
+        opening: addresses whose links clients are opening, or wait to open.
+        abandoned: address -> what was given up and is not over yet.
+        problem: WEDGED if the proxy hangs in an attempt.
+    """
+
+    def __init__(self, session: ProxySession) -> None:
+        self._session = session
+        self.opening: set[str] = set()
+        self.abandoned: dict[str, Abandoned] = {}
+        self.problem: Problem | None = None
+        self._unanswered: set[str] = set()
+
+    @property
+    def under_way(self) -> frozenset[str]:
+        """Addresses of everything that occupies the proxy, promises included."""
+        return self._session.ledger.claims | self.opening | self.abandoned.keys()
+
+    def begin(self, address: str) -> None:
+        """A client begins to open a link."""
+        self.opening.add(address)
+        self._session.tell_slots(())
+
+    def end(self, address: str) -> None:
+        """It has its link, or has failed; what the proxy still does is `abandon`ed before."""
+        self.opening.discard(address)
+        self._session.tell_slots(())
+
+    def abandon(self, address: str) -> None:
+        """A client wants no link any more; a disconnect request is on its way."""
+        now = asyncio.get_running_loop().time()
+        listed = self._session.ledger.holds(address)
+        self.abandoned[address] = Abandoned(now, now, listed)
+        self._session.tell_slots(())
+
+    def clear(self) -> None:
+        """The session has ended, and with it whatever the proxy did for us."""
+        self.abandoned.clear()
+        self._unanswered.clear()
+        self.problem = None
+
+    def on_slots(self) -> None:
+        """Take a slot report."""
+        ledger, now = self._session.ledger, asyncio.get_running_loop().time()
+        for address, attempt in list(self.abandoned.items()):
+            if ledger.holds(address):
+                attempt.listed = True
+            elif attempt.listed or (ledger.complete and now - attempt.since >= REPORT_TIME):
+                self._over(address)
+
+    def on_opened(self) -> None:
+        """The proxy has opened a link."""
+        self._unanswered.clear()
+
+    def on_notice(self, address: str) -> None:
+        """The proxy reports a link that did not open, or is no more."""
+        self._unanswered.clear()
+        # A list of slots would show whether this notice is the last one.
+        if address in self.abandoned and not self._session.ledger.complete:
+            self._over(address)
+            self._session.tell_slots(())
+
+    def on_heard(self) -> None:
+        """The proxy scans, so it does not hang in an attempt."""
+        self._unanswered.clear()
+        if self.problem:
+            self.problem = None
+            self._session.update()
+
+    def tick(self, now: float, silence: float) -> None:
+        """Look after what was given up. Raises RadioUnavailableError if the session is ending.
+
+        Args:
+            now: the loop's time in seconds.
+            silence: seconds since the last advertisement.
+        """
+        stuck, before = False, len(self.abandoned)
+        for address, attempt in list(self.abandoned.items()):
+            age = now - attempt.since
+            if not attempt.listed and age >= UNLISTED_TIMEOUT:
+                self._unanswered.add(address)
+                self._over(address)
+            elif age >= STUCK_AFTER and silence < QUIET:
+                # It scans, so this is no attempt but a slot that it forgot to free.
+                self._over(address)
+            elif now - attempt.asked >= ASK_EVERY:
+                attempt.asked = now
+                self._session.send_disconnect(mac_to_int(address))
+            stuck = stuck or (address in self.abandoned and age >= STUCK_AFTER)
+        if self.abandoned:
+            self._session.request_slots()
+        stuck = stuck or (len(self._unanswered) >= MOST_UNANSWERED and silence >= QUIET)
+        if stuck and not self.problem:
+            _LOGGER.warning("%s: %s", self._session.name, WEDGED.text)
+        self.problem = WEDGED if stuck else None
+        self._session.update()
+        if len(self.abandoned) < before:
+            self._session.tell_slots(())
+
+    def _over(self, address: str) -> None:
+        del self.abandoned[address]
+        if not self.abandoned:
+            self.problem = None
+        self._session.queue.notify()

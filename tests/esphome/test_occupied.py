@@ -1,0 +1,190 @@
+"""What occupies a proxy: attempts without an end, attempts given up, slots that nobody uses."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+import pytest
+from google.protobuf.message import Message
+
+from proxyconn.radio import AllocationChangeEvent, LinkError, RadioUnavailableError
+from proxyconn_esphome import ProxySession
+from proxyconn_esphome._listener import SessionListener
+from proxyconn_proto import bluetooth_proxy_pb2 as pb
+from proxyconn_virtual.faults import Drop, Lose, RadioEvent
+from proxyconn_virtual.peripheral import Outcome
+from tests.esphome.clocked import (
+    NUMBER,
+    READY,
+    WEDGED,
+    States,
+    a_house,
+    device,
+    mute,
+    program,
+    received,
+)
+from tests.esphome.conftest import READ
+
+pytestmark = pytest.mark.looptime
+
+# Endless attempts
+
+
+async def test_endless_attempt_is_told() -> None:
+    """A lost OPEN_EVT blocks connecting and scanning for ever; nobody is sent there any more."""
+    async with a_house(device(1), device(2), device(3)) as house:
+        await asyncio.sleep(2)
+        house.proxy.injectors.append(Lose(RadioEvent.OPEN, NUMBER))
+        states = States(house.session)
+        with pytest.raises(TimeoutError):
+            await house.client(1).connect(False)
+        with pytest.raises(LinkError, match="not ended the attempt to reach C4:00:00:00:00:01"):
+            await house.client(2).connect(False)
+        await asyncio.sleep(45)
+        assert states.seen == [READY, WEDGED]
+        with pytest.raises(RadioUnavailableError, match=r"stuck in an attempt.*restart the proxy"):
+            await house.client(3).connect(False)
+        await asyncio.sleep(600)
+        assert states.seen == [READY, WEDGED]
+        await house.proxy.kill()
+        await house.proxy.start()
+        await house.session.ready(30)
+        async with program(house) as client:
+            assert await client.read_gatt_char(READ) == b"hello"
+
+
+async def test_endless_attempts_without_a_list_of_slots_are_told() -> None:
+    """Old firmware does not say who holds its slots; three devices without an answer will do."""
+    devices = [device(number) for number in range(1, 5)]
+    async with a_house(*devices, profile="2024.11", slots=5) as house:
+        # A probe of the subscription is answered all the same.
+        house.proxy.injectors.append(
+            Drop(pb.BluetoothDeviceConnectionResponse, where=_is_of_a_device)
+        )
+        house.proxy.injectors.append(Lose(RadioEvent.OPEN, NUMBER))
+        for number in (1, 2, 3):
+            assert house.session.state is READY
+            with pytest.raises(TimeoutError):
+                await house.client(number).connect(False)
+        await asyncio.sleep(30)
+        assert house.session.state is WEDGED
+        house.proxy.injectors.clear()
+
+
+def _is_of_a_device(message: Message) -> bool:
+    assert isinstance(message, pb.BluetoothDeviceConnectionResponse)
+    return message.address >= NUMBER
+
+
+async def test_wedged_proxy_that_is_heard_is_ready() -> None:
+    """A proxy that scans does not hang in an attempt, whatever its list says."""
+    async with a_house(device(1), device(2)) as house:
+        house.proxy.injectors.append(Lose(RadioEvent.OPEN, NUMBER))
+        drop = mute(house)
+        with pytest.raises(TimeoutError):
+            await house.client(1).connect(False)
+        await asyncio.sleep(70)
+        assert house.session.state is WEDGED
+        house.proxy.injectors.remove(drop)
+        house.session.upkeep.on_heard()
+        house.session.attempts.on_heard()
+        assert house.session.state is READY
+
+
+# Slots
+
+
+@pytest.mark.parametrize("profile", ["2024.11", "2025.9", "2026.6.5"])
+async def test_attempt_given_up_occupies_the_proxy_until_it_is_over(profile: str) -> None:
+    """Its end is told, and the next attempt goes through."""
+    never = [Outcome(after=math.inf)]
+    async with a_house(device(1, never), device(2), profile=profile) as house:
+        changes = Occupied(house.session)
+        with pytest.raises(TimeoutError):
+            await house.client(1).connect(False, timeout=5)
+        assert house.session.attempts.abandoned
+        await asyncio.sleep(30)
+        assert not house.session.attempts.under_way
+        assert changes.seen[-1] == 0
+        await house.client(2).connect(False)
+        assert 1 in changes.seen
+
+
+class Occupied(SessionListener):
+    """Notes how many attempts occupy a proxy, each time it is told."""
+
+    def __init__(self, session: ProxySession) -> None:
+        self.seen: list[int] = []
+        session.add_listener(self)
+
+    def session_slots(self, session: ProxySession, events: Sequence[AllocationChangeEvent]) -> None:
+        self.seen.append(len(session.attempts.under_way))
+
+
+async def test_orphans_are_freed() -> None:
+    """A slot that nobody here uses is asked back once it has settled."""
+    async with a_house() as house:
+        house.proxy.inject("slot_leak")
+        await asyncio.sleep(3)
+        assert house.proxy.snapshot().free == 2
+        await asyncio.sleep(10)
+        assert house.proxy.snapshot().free == 3
+        await asyncio.sleep(5)
+        assert house.session.diagnostics()["health"]["orphans"] == []
+
+
+async def test_orphan_that_stays_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It is asked back every half minute, and the log is not filled with it."""
+    async with a_house() as house:
+        house.proxy.injectors.append(Drop(pb.BluetoothDeviceRequest))
+        house.proxy.inject("slot_leak")
+        before = received(house, "BluetoothDeviceRequest")
+        await asyncio.sleep(310)
+        assert 10 <= received(house, "BluetoothDeviceRequest") - before <= 11
+        assert caplog.text.count("which nobody uses") == 1
+        assert house.session.diagnostics()["health"]["orphans"] != []
+        assert house.session.state is READY
+
+
+@pytest.mark.parametrize("how", ["short", "absent"])
+async def test_incomplete_list_shows_no_orphans(how: str) -> None:
+    """A report whose list does not match its numbers is not acted upon."""
+    async with a_house() as house:
+        house.proxy.inject("slot_leak")
+        house.proxy.inject("slot_mismatch", how)
+        house.session.request_slots()
+        before = received(house, "BluetoothDeviceRequest")
+        await asyncio.sleep(60)
+        assert received(house, "BluetoothDeviceRequest") == before
+
+
+async def test_second_slot_of_a_device_is_freed_after_its_link() -> None:
+    """While the link is up the second slot cannot be told from its own; then it is an orphan."""
+    async with a_house() as house:
+        house.proxy.inject("duplicate_slot")
+        async with program(house) as client:
+            await asyncio.sleep(60)
+            assert house.proxy.snapshot().free == 1
+            assert await client.read_gatt_char(READ) == b"hello"
+        await asyncio.sleep(15)
+        assert house.proxy.snapshot().free == 3
+
+
+async def test_link_that_ended_unnoticed_is_found_by_asking() -> None:
+    """With every notice and report of its end lost, the next report asked for tells."""
+    lost: list[object] = []
+    async with a_house() as house:
+        client = program(house, disconnected_callback=lost.append)
+        await client.connect()
+        injectors = list(house.proxy.injectors)
+        house.proxy.injectors.append(Drop(pb.BluetoothDeviceConnectionResponse))
+        house.proxy.injectors.append(Drop(pb.BluetoothConnectionsFreeResponse, count=1))
+        house.drop_link(1, 0x08)
+        await asyncio.sleep(1)
+        house.proxy.injectors[:] = injectors
+        assert client.is_connected
+        await asyncio.sleep(40)
+        assert lost == [client]
