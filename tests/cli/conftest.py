@@ -23,6 +23,7 @@ from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, new_noise_psk
 from proxyconn_virtual.simulated import SimulatedAir
+from tests.cli.runner import Runner
 
 PROGRAM = Path(sys.executable).with_name("proxyconn")
 DEADLINE = 30.0
@@ -216,6 +217,14 @@ def air(house: VirtualFleet) -> SimulatedAir:
     """Return the air of the house, to meddle with."""
     assert isinstance(house.air, SimulatedAir)
     return house.air
+
+
+@pytest.fixture
+def runner(program: Program, config: Path, tmp_path: Path) -> Runner:
+    """Return what runs other people's programs on the house."""
+    for folder in ("", "thing", "bin"):
+        (tmp_path / "programs" / folder).mkdir()
+    return Runner(PROGRAM, program.environment, config, tmp_path / "programs")
 
 
 Invoke = Callable[..., Result]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from proxyconn_virtual.events import Connected
 from proxyconn_virtual.fleet import VirtualFleet
-from tests.cli.conftest import DEADLINE, LAMP, PROGRAM, STATE, STRAP, Invoke, Program, all_free
+from tests.cli.conftest import DEADLINE, LAMP, STATE, STRAP, Invoke, all_free
+from tests.cli.runner import Runner
 
 READ = f"""
 import asyncio, sys
@@ -26,82 +24,6 @@ async def main():
     async with BleakClient(device) as client:
         return bytes(await client.read_gatt_char("{STATE}"))
 """
-
-
-class Runner:
-    """Runs programs by `proxyconn run`.
-
-    Args:
-        program: runs commands.
-        config: configuration of the fleet.
-        folder: where programs are put.
-    """
-
-    def __init__(self, program: Program, config: Path, folder: Path) -> None:
-        self._program = program
-        self._config = config
-        self.options = ["run", "--config", str(config)]
-        self.folder = folder
-
-    async def write(self, text: str, name: str = "program.py") -> Path:
-        """Write a program."""
-        file = self.folder / name
-        await asyncio.to_thread(file.write_text, text)
-        await asyncio.to_thread(file.chmod, 0o755)
-        return file
-
-    async def configure(self, change: Callable[[str], str]) -> None:
-        """Change the configuration."""
-
-        def rewrite() -> None:
-            self._config.write_text(change(self._config.read_text()))
-
-        await asyncio.to_thread(rewrite)
-
-    def start(
-        self, *arguments: object, python: bool = False, **environment: str
-    ) -> subprocess.Popen[str]:
-        """Start `proxyconn run`, or for comparison `python`, with these arguments."""
-        command = [sys.executable] if python else [PROGRAM, *self.options]
-        return subprocess.Popen(
-            [*command, *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self.folder,
-            env=self._program.environment | environment,
-        )
-
-    async def run(
-        self, *arguments: object, python: bool = False, stdin: str = "", **environment: str
-    ) -> tuple[int, str, str]:
-        """Run a program to its end; return exit code, output and errors."""
-
-        def run() -> tuple[int, str, str]:
-            with self.start(*arguments, python=python, **environment) as process:
-                out, err = process.communicate(stdin, timeout=DEADLINE)
-            return process.returncode, out, err
-
-        return await asyncio.to_thread(run)
-
-    @contextlib.asynccontextmanager
-    async def running(self, *arguments: object) -> AsyncIterator[subprocess.Popen[str]]:
-        """Run a program that goes on until it is killed."""
-        process = await asyncio.to_thread(self.start, *arguments)
-        try:
-            yield process
-        finally:
-            process.kill()
-            await asyncio.to_thread(process.communicate)
-
-
-@pytest.fixture
-def runner(program: Program, config: Path, tmp_path: Path) -> Runner:
-    """Return what runs programs on the house."""
-    for folder in ("", "thing", "bin"):
-        (tmp_path / "programs" / folder).mkdir()
-    return Runner(program, config, tmp_path / "programs")
 
 
 async def test_script(runner: Runner, house: VirtualFleet) -> None:
