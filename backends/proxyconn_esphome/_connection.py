@@ -21,6 +21,15 @@ CLIENT_INFO = "proxyconn"
 CLOSE_TIMEOUT = 2.0
 """Seconds for a proxy to answer our goodbye."""
 
+SHORT_LIFE = 10.0
+"""Seconds for which a connection must last to count as one."""
+
+FLAPS_ALLOWED = 3
+"""Short lives in a row before the next attempt waits: a reboot may cost one or two."""
+
+LONGEST_REST = 60.0
+"""Seconds that it waits at most."""
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -43,7 +52,8 @@ class ConnectionOwner(Protocol):
 class Connection:
     """Keeps one address connected.
 
-    Failed attempts are repeated after 1.8**n seconds, at most 60; after a refused key always 60.
+    Failed attempts are repeated after 1.8**n seconds, at most 60; after a refused key always 60. A
+    connection that is lost soon after it came up, again and again, waits 2**n seconds, at most 60.
 
     Args:
         proxy: where the proxy is, and its key.
@@ -64,6 +74,8 @@ class Connection:
         self._owner = owner
         self._paused: asyncio.Task[None] | None = None
         self._why: str | None = None
+        self._up_at = 0.0
+        self._flaps = 0
         self._client = WireClient(
             proxy.host,
             proxy.port,
@@ -146,6 +158,7 @@ class Connection:
             _LOGGER.debug("%s: no device info: %r", self._label, exc)
             self._client.force_disconnect()
             return
+        self._up_at = asyncio.get_running_loop().time()
         self._owner.on_up(self, info, wire)
 
     async def _on_disconnect(self, expected: bool) -> None:
@@ -156,7 +169,16 @@ class Connection:
         why, self._why = self._why, None
         if why is None:
             why = "the proxy asked for it" if event.expected_disconnect else "connection lost"
+            self._mind_flapping()
         self._owner.on_lost(self, why)
+
+    def _mind_flapping(self) -> None:
+        lasted = asyncio.get_running_loop().time() - self._up_at
+        self._flaps = self._flaps + 1 if lasted < SHORT_LIFE else 0
+        if self._flaps > FLAPS_ALLOWED:
+            rest = min(2.0 ** (self._flaps - FLAPS_ALLOWED), LONGEST_REST)
+            _LOGGER.debug("%s: lost %d times in a row; waiting", self._label, self._flaps)
+            self.pause(rest)
 
     async def _on_connect_error(self, error: Exception) -> None:
         self._owner.on_failed(self, error)
