@@ -43,14 +43,16 @@ def test_fleet_serves_more_devices_than_slots() -> None:
 
 
 def test_adverts_counts_what_was_sent() -> None:
-    """All sides hear every advertisement, but for habluetooth's scanner, which leaves some out."""
+    """Who asks for every advertisement has every one; the others leave some out."""
     found = bench("adverts", "--devices", "20", "5", "--seconds", "0.2", "--proxies", "3")
     first, second = found["compared"]
     assert (first["devices"], second["devices"]) == (20, 5)
     calls = {side: of_side["calls"] for side, of_side in first["sides"].items()}
-    assert calls.pop("peer") < 0.5
+    assert 0 < calls.pop("ours-changes") < 0.5
+    assert 0 < calls.pop("peer") < 0.5
     assert calls == dict.fromkeys(("ours", "peer-every", "decode", "receive"), 1.0)
-    assert second["sides"].keys() == {"ours", "peer"}
+    assert second["sides"].keys() == {"ours", "ours-changes", "peer", "peer-every"}
+    assert second["ratios"].keys() == {"every", "changes"}
     for side in ("ours", "peer"):
         assert found["paced"][side]["lost"] == 0
     assert found["paced"]["ours"]["calls_per_second"] > 0

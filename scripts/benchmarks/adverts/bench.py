@@ -35,8 +35,15 @@ WARM_UP = 3
 SETTLE = 3.0
 """Seconds, at most, that a fleet of many gets before it is watched."""
 
-FLAT_SIDES = ("ours", "peer")
+FLAT_SIDES = ("ours", "ours-changes", "peer", "peer-every")
 """Who is measured with any number of devices; all are with the first one."""
+
+
+PACED_SIDES = ("ours", "peer")
+"""Who is measured behind many proxies."""
+
+RATIOS = {"every": ("ours", "peer-every"), "changes": ("ours-changes", "peer")}
+"""What the callback is called with -> whose figures compare."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +119,18 @@ def compare(sides: Sequence[str], devices: int, size: Size) -> dict[str, Any]:
                 samples[side].append(ADVERTS / result["cpu"])
                 calls[side] += result["calls"]
         held = {side: client.ask({"do": "memory"})["rss"] for side, client in run.clients.items()}
-    ours = samples["ours"]
     return {
         "devices": devices,
+        "ratios": {
+            what: statistics.median(
+                ours / peer for ours, peer in zip(samples[a], samples[b], strict=True)
+            )
+            for what, (a, b) in RATIOS.items()
+        },
         "sides": {
             side: {
                 "per_cpu_second": statistics.median(found),
                 "us": 1e6 / statistics.median(found),
-                "ours_to_it": statistics.median(a / b for a, b in zip(ours, found, strict=True)),
                 "calls": calls[side] / (len(found) * ADVERTS),
                 "rss": held[side],
                 "rss_grown": held[side] - run.empty[side],
@@ -159,7 +170,7 @@ def run(size: Size) -> dict[str, Any]:
         print(f"{devices} devices", file=sys.stderr, flush=True)
         sides = FLAT_SIDES if number else tuple(SIDES)
         found["compared"].append(compare(sides, devices, size))
-    for side in FLAT_SIDES if size.proxies else ():
+    for side in PACED_SIDES if size.proxies else ():
         print(f"{size.proxies} proxies, {side}", file=sys.stderr, flush=True)
         found["paced"][side] = pace(side, size)
     return found

@@ -47,7 +47,9 @@ class Side(Protocol):
 
 
 class Ours:
-    """A fleet with one detection callback."""
+    """A fleet with one detection callback, for every advertisement."""
+
+    changes_only = False
 
     async def start(self, stack: AsyncExitStack, ways: Ways, devices: int, count: Count) -> None:
         """Connect to the proxies."""
@@ -56,7 +58,15 @@ class Ours:
         proxies = [Proxy(LOCALHOST, port, noise_psk=psk) for port, psk in ways]
         fleet = await stack.enter_async_context(Fleet(proxies, discover=False))
         await fleet.ready(len(proxies), timeout=60)
-        stack.callback(fleet.register_detection_callback(count.detected))
+        stack.callback(
+            fleet.register_detection_callback(count.detected, changes_only=self.changes_only)
+        )
+
+
+class OursChanges(Ours):
+    """A fleet with one detection callback, for those that say something new."""
+
+    changes_only = True
 
 
 class PeerScanner:
@@ -128,6 +138,7 @@ class Decode(Receive):
 
 SIDES: dict[str, type[Side]] = {
     "ours": Ours,
+    "ours-changes": OursChanges,
     "peer": PeerScanner,
     "peer-every": PeerEvery,
     "decode": Decode,
