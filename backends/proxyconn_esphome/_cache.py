@@ -13,6 +13,9 @@ MAX_DEVICES = 128
 MIN_MTU = 23
 """Bytes: the default ATT MTU (Core Specification vol 3 G 5.2.1)."""
 
+MAX_MTU = 517
+"""Bytes: the largest ATT MTU of an ESP32 (ESP_GATT_MAX_MTU_SIZE)."""
+
 
 @dataclass(slots=True)
 class KnownDevice:

@@ -16,6 +16,9 @@ from ._messages import (
 if TYPE_CHECKING:
     from ._session import ProxySession
 
+MOST_HOLDERS = 32
+"""Addresses taken from one slot report; ESPHome has at most 9 slots (esp32_ble max_connections)."""
+
 
 class Inbox:
     """Hands each message to all whom it concerns, in an order that suits them."""
@@ -38,7 +41,8 @@ class Inbox:
 
     def _on_slots(self, message: BluetoothConnectionsFreeResponse) -> None:
         session = self._session
-        held = [int_to_bluetooth_address(number) for number in message.allocated if number]
+        listed = message.allocated[:MOST_HOLDERS]
+        held = [int_to_bluetooth_address(number) for number in listed if number]
         events = session.ledger.update(message.free, message.limit, held)
         session.subscription.on_slots()
         session.attempts.on_slots()

@@ -14,7 +14,14 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from proxyconn.radio import Allocations, GATTError, LinkError, NotConnectedError, RadioError
+from proxyconn.radio import (
+    Allocations,
+    ErrorKind,
+    GATTError,
+    LinkError,
+    NotConnectedError,
+    RadioError,
+)
 
 from ._link_state import LinkEvent, LinkState, next_state
 from ._messages import (
@@ -29,6 +36,12 @@ REQUEST_TIMEOUT = 30.0
 
 LINK_DOUBTED = frozenset({GattStatus.PROXY_NOT_CONNECTED, GattStatus.ESP_ERR_INVALID_STATE})
 """Statuses of a link that is gone, or congested, or still being set up."""
+
+MOST_PART_BYTES = 65536
+"""Bytes of all parts of one reply: the services of a device with 500 characteristics."""
+
+PART_COST = 64
+"""Bytes that a part counts at least: an empty one takes memory too."""
 
 STRAY_REPLY_TIME = 0.2
 """Seconds in which the firmware may still answer a write that wants no response."""
@@ -90,6 +103,8 @@ class Link:
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._parts: list[Any] = []
+        self._parts_until: type[Message] | None = None
+        self._parts_room = 0
         self._commanded: dict[int, float] = {}
 
     def __repr__(self) -> str:
@@ -166,10 +181,17 @@ class Link:
         return await future
 
     async def collect(self, message: Message, reply: type[Message], timeout: float) -> list[Any]:
-        """Send `message`; return what came in parts until `reply` ended it. Raises as `request`."""
-        self._parts = []
-        await self.request(message, reply, 0, timeout)
-        return self._parts
+        """Send `message`; return what came in parts until `reply` ended it.
+
+        Raises:
+            LinkError: the parts come to more than MOST_PART_BYTES; and as `request`.
+        """
+        self._parts, self._parts_room, self._parts_until = [], MOST_PART_BYTES, reply
+        try:
+            await self.request(message, reply, 0, timeout)
+            return self._parts
+        finally:
+            self._parts, self._parts_until = [], None
 
     def command(self, message: Message, handle: int) -> None:
         """Send what no reply is waited for. Raises NotConnectedError, RadioUnavailableError."""
@@ -243,8 +265,20 @@ class Link:
         return True
 
     def on_part(self, message: Any) -> None:
-        """Take one part of a reply that comes in several."""
-        self._parts.append(message)
+        """Take one part of a reply that comes in several, if such a one is waited for."""
+        if self._parts_until is None or self._expected is not self._parts_until:
+            return
+        self._parts_room -= message.ByteSize() + PART_COST
+        if self._parts_room >= 0:
+            self._parts.append(message)
+        elif future := self._settle():
+            future.set_exception(
+                LinkError(
+                    f"{self.label}: the answer to {self._sent} has no end",
+                    kind=ErrorKind.TRANSIENT,
+                    source=self.source,
+                )
+            )
 
     def on_gatt_error(self, message: BluetoothGATTErrorResponse) -> None:
         """Fail the request in flight, if the error is about its handle."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aioesphomeapi.model import BluetoothProxyFeature
 
@@ -68,11 +68,14 @@ class ScanMode:
         if self._last is None:
             return {"state": None, "mode": None}
         return {
-            "state": _word(BluetoothScannerState.Name(self._last.state)),
-            "mode": _word(BluetoothScannerMode.Name(self._last.mode)),
+            "state": _word(BluetoothScannerState, self._last.state),
+            "mode": _word(BluetoothScannerMode, self._last.mode),
         }
 
 
-def _word(name: str) -> str:
-    """Return the last word of a name in the protocol, as in BLUETOOTH_SCANNER_STATE_RUNNING."""
-    return name.rpartition("_")[2].lower()
+def _word(enum: Any, value: int) -> str:
+    """Return the last word of a name in the protocol, as in BLUETOOTH_SCANNER_STATE_RUNNING.
+
+    A value that we do not know stands for itself.
+    """
+    return enum.Name(value).rpartition("_")[2].lower() if value in enum.values() else str(value)

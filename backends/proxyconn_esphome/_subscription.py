@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -78,13 +79,15 @@ ROBBED = Problem(
 TAKEN_OVER_SINCE = (2026, 7)
 """First release in which the newest client takes the subscription over."""
 
+_VERSION = re.compile(r"([0-9]{4})\.([0-9]{1,2})(?![0-9])")
+
 _LOGGER = logging.getLogger(__name__)
 
 
 def version_of(text: str) -> tuple[int, ...]:
     """Return year and month of an ESPHome version such as 2026.7.0-dev; () for any other text."""
-    numbers = text.split(".")[:2]
-    return tuple(map(int, numbers)) if all(map(str.isdecimal, numbers)) else ()
+    match = _VERSION.match(text)
+    return tuple(map(int, match.groups())) if match else ()
 
 
 class Subscription:

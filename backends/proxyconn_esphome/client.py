@@ -27,7 +27,7 @@ from proxyconn.radio import (
 )
 
 from . import _operations as operations
-from ._cache import MIN_MTU, KnownDevice
+from ._cache import MAX_MTU, MIN_MTU, KnownDevice
 from ._link import Link
 from ._link_state import LinkEvent
 from ._opening import abandon, open_link
@@ -160,7 +160,7 @@ class ESPHomeClient(BaseBleakClient):
         )
         # With cached services the proxy reports the MTU of whatever used the slot before.
         if mtu and services is None:
-            known.mtu = mtu
+            known.mtu = min(max(mtu, MIN_MTU), MAX_MTU)
         self._mtu = known.mtu
         if pair:
             await operations.pair(self._session, link)
