@@ -14,9 +14,14 @@ _GOODBYE: Final = 1.0
 
 
 class ApiServer:
-    """The listening socket of a proxy, and its sessions."""
+    """The listening socket of a proxy, and its sessions.
+
+    Attributes:
+        accepted: how many connections were accepted so far.
+    """
 
     def __init__(self, host: SessionHost) -> None:
+        self.accepted = 0
         self._host = host
         self._server: asyncio.Server | None = None
         self._sessions: set[Session] = set()
@@ -29,11 +34,13 @@ class ApiServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Session(self._host, self._sessions), host, port, backlog=100
-        )
+        self._server = await loop.create_server(self._accept, host, port, backlog=100)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
+
+    def _accept(self) -> Session:
+        self.accepted += 1
+        return Session(self._host, self._sessions)
 
     async def stop(self) -> None:
         """Say goodbye to every client, and close; idempotent."""

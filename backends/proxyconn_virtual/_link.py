@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -128,7 +129,7 @@ class LinkRun:
         """Open the link. Raises OpenError, and TimeoutError at the limit."""
         outcome = self._outcome
         if outcome is not None:
-            await asyncio.sleep(outcome.after or 0.0)
+            await _pass(outcome.after or 0.0)
             if outcome.reason:
                 raise OpenError(outcome.reason)
         async with asyncio.timeout(self._open_limit):
@@ -180,3 +181,10 @@ class LinkRun:
     def _notified(self, handle: int, value: bytes) -> None:
         if handle in self.registered:
             self._owner.link_notified(self, handle, value)
+
+
+async def _pass(seconds: float) -> None:
+    """Let seconds pass, `math.inf` for ever."""
+    if math.isinf(seconds):
+        await asyncio.get_running_loop().create_future()
+    await asyncio.sleep(seconds)

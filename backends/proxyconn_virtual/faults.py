@@ -76,8 +76,8 @@ class Injector:
     def outcome(self, address: int) -> Outcome | None:
         """Return what an attempt to open a link does; None for what the radio makes of it.
 
-        Its `after` is finite, and is not cut short by the proxy's own limit; with reason 0 the
-        radio begins after it.
+        Its `after` is not cut short by the proxy's own limit; with reason 0 the radio begins after
+        it.
         """
         return None
 

@@ -116,9 +116,9 @@ def test_plan_is_of_its_seed() -> None:
 
 
 async def chaos(proxy: VirtualProxy, seed: int) -> dict[FaultName, int]:
-    """Run faults for an hour; return how often each came."""
+    """Run faults for half an hour; return how often each came."""
     async with ChaosFaults(proxy, seed=seed, rate=0.1) as faults:
-        await asyncio.sleep(3600)
+        await asyncio.sleep(1800)
         assert faults.active
     assert not faults.active
     return dict(faults.counts)
@@ -126,11 +126,11 @@ async def chaos(proxy: VirtualProxy, seed: int) -> dict[FaultName, int]:
 
 @pytest.mark.looptime
 async def test_chaos(bench: Bench) -> None:
-    """An hour of faults is counted, the same from the same seed, and over when it ends."""
+    """Half an hour of faults is counted, the same from the same seed, and over when it ends."""
     key = new_noise_psk()
     counts = []
     for seed in (3, 3, 4):
-        proxy = await bench.proxy(peripheral(interval=2.0), noise_psk=key)
+        proxy = await bench.proxy(peripheral(interval=4.0), noise_psk=key)
         counts.append(await chaos(proxy, seed))
         assert not proxy.injectors
         # A restart may still be under way.
@@ -138,7 +138,7 @@ async def test_chaos(bench: Bench) -> None:
         await bench.peer(proxy, subscribe=True)
         assert proxy.snapshot().free == 3
     assert counts[0] == counts[1] != counts[2]
-    assert sum(counts[0].values()) > 200
+    assert sum(counts[0].values()) > 100
 
 
 async def test_chaos_refuses(bench: Bench) -> None:

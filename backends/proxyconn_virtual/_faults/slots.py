@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +11,10 @@ from google.protobuf.message import Message
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual._faults.connections import ONE_DEVICE
 from proxyconn_virtual._faults.model import FOREIGN, Argument, Fault, Kind, Stage, Undo, together
+from proxyconn_virtual._link import REASON_NO_ANSWER
 from proxyconn_virtual.events import Connected, ProxyEvent
-from proxyconn_virtual.faults import Injector, Lose, Passed, RadioEvent
+from proxyconn_virtual.faults import Injector, Passed
+from proxyconn_virtual.peripheral import Outcome
 
 _Report = pb.BluetoothConnectionsFreeResponse
 
@@ -48,6 +51,17 @@ class _Mismatch(Injector):
         else:
             listed = [] if self.how == "absent" else listed[:-1]
         return (_Report(free=message.free, limit=message.limit, allocated=listed),)
+
+
+@dataclass
+class _Endless(Injector):
+    """Lets an attempt go on for ever."""
+
+    only: int | None
+
+    def outcome(self, address: int) -> Outcome | None:
+        endless = Outcome(REASON_NO_ANSWER, math.inf)
+        return endless if self.only in (None, address) else None
 
 
 def _slot_leak(stage: Stage) -> Undo:
@@ -94,7 +108,7 @@ FAULTS: Final = (
         name="wedged_connecting",
         text="An attempt never ends and blocks every later one, and scanning, until a restart.",
         source="ble_client_base.cpp has no timer for an OPEN_EVT that gets lost",
-        switch=lambda stage: stage.add(Lose(RadioEvent.OPEN, stage.count)),
+        switch=lambda stage: stage.add(_Endless(stage.count)),
         argument=ONE_DEVICE,
         lasting=True,
     ),

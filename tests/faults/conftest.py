@@ -1,0 +1,252 @@
+"""A house with a fault: virtual proxies, a real fleet, and how long it takes to get over it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bleak import BleakClient
+
+from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
+from proxyconn.radio import Radio, RadioState
+from proxyconn_virtual.fault_catalogue import CATALOGUE, FaultName
+from proxyconn_virtual.fleet import VirtualFleet
+from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
+from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
+from proxyconn_virtual.simulated import SimulatedAir
+
+RECORD = "PROXYCONN_RECOVERY_FILE"
+"""Environment variable with the file that measurements are appended to, as JSON lines."""
+
+VALUE, OTHER, ECHO, SECRET = (f"0000fff{n}-0000-1000-8000-00805f9b34fb" for n in (1, 2, 3, 4))
+
+Record = Callable[[str, str, float, str], None]
+
+
+@pytest.fixture
+def record_recovery() -> Record:
+    """Return what records a measurement: fault, firmware profile, seconds and what came of it."""
+    file = os.environ.get(RECORD)
+
+    def record(fault: str, profile: str, seconds: float, outcome: str) -> None:
+        if file:
+            line = {"fault": fault, "profile": profile, "seconds": seconds, "outcome": outcome}
+            with Path(file).open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
+
+    return record
+
+
+def in_profiles(
+    name: FaultName, gaps: Mapping[str, str] | str | None = None
+) -> pytest.MarkDecorator:
+    """Run a test in every firmware that has a fault.
+
+    Args:
+        name: the fault.
+        gaps: what the client does not do yet: in every firmware, or by firmware.
+    """
+    profiles = CATALOGUE[name].profiles
+    by_profile = dict.fromkeys(profiles, gaps) if isinstance(gaps, str) else gaps or {}
+    return pytest.mark.parametrize(
+        "profile",
+        [
+            pytest.param(profile, marks=gap(by_profile[profile]))
+            if profile in by_profile
+            else profile
+            for profile in profiles
+        ],
+    )
+
+
+def gap(reason: str) -> pytest.MarkDecorator:
+    """Mark what the client does not do yet."""
+    return pytest.mark.xfail(strict=True, reason=reason)
+
+
+def address(number: int) -> str:
+    """Return the address of the numbered device."""
+    return f"C4:00:00:00:00:{number:02X}"
+
+
+def peripheral(number: int, rooms: list[str]) -> Peripheral:
+    """Return a device that the first room hears best."""
+    both = Properties.READ | Properties.WRITE | Properties.WRITE_WITHOUT_RESPONSE
+    return Peripheral(
+        address(number),
+        f"device {number}",
+        services=[
+            ServiceSpec(
+                0xFFF0,
+                [
+                    CharacteristicSpec(0xFFF1, Properties.READ, b"value"),
+                    CharacteristicSpec(0xFFF2, both, b"other"),
+                    CharacteristicSpec(
+                        0xFFF3, both | Properties.NOTIFY, b"", on_write=lambda data: data[::-1]
+                    ),
+                ],
+            ),
+            ServiceSpec(
+                0xFFE0,
+                [CharacteristicSpec(0xFFF4, Properties.READ, b"secret", encrypted=True)],
+            ),
+        ],
+        rssi={room: -50 - 20 * index for index, room in enumerate(rooms)},
+        interval=1.0,
+        latency=0.1,
+        att_latency=0.01,
+    )
+
+
+class Home:
+    """Virtual proxies, the fleet that uses them, and the clock of a fault.
+
+    Attributes:
+        near: the proxy that hears every device best.
+        drops: address of each disconnected callback.
+    """
+
+    def __init__(
+        self, fault: FaultName, profile: str, virtual: VirtualFleet, fleet: Fleet, record: Record
+    ) -> None:
+        self.fault = fault
+        self.profile = profile
+        self.virtual = virtual
+        self.fleet = fleet
+        self.drops: list[str] = []
+        self._record = record
+        self._struck: float | None = None
+        self._recorded = False
+
+    @property
+    def near(self) -> VirtualProxy:
+        """The first proxy."""
+        return next(iter(self.virtual.proxies.values()))
+
+    @property
+    def radio(self) -> Radio:
+        """The fleet's side of the first proxy."""
+        return next(radio for radio in self.fleet.radios if radio.name == self.near.name)
+
+    @property
+    def now(self) -> float:
+        """The present moment of the clock that the test runs on."""
+        return asyncio.get_running_loop().time()
+
+    @property
+    def since(self) -> float:
+        """Seconds since the fault struck."""
+        assert self._struck is not None
+        return self.now - self._struck
+
+    def strike(self, argument: str | float | None = None, *, seed: int = 0) -> Callable[[], None]:
+        """Inject the fault into the first proxy; return what ends it."""
+        self._struck = self.now
+        return self.near.inject(self.fault, argument, seed=seed)
+
+    def record(self, outcome: str) -> None:
+        """Record how long it took since the fault struck."""
+        self._record(self.fault, self.profile, self.since, outcome)
+        self._recorded = True
+
+    async def connect(self, number: int = 1, **options: Any) -> BleakClientWithServiceCache:
+        """Connect a device, as a user does."""
+        device = await self.fleet.find_device(address(number), timeout=60.0)
+        return await establish_connection(
+            BleakClientWithServiceCache, device, f"device {number}", self._dropped, **options
+        )
+
+    async def attempt(self, number: int = 1) -> BleakClientWithServiceCache:
+        """Make a single attempt to connect a device."""
+        device = await self.fleet.find_device(address(number), timeout=60.0)
+        client_class = self.fleet.client_class(BleakClientWithServiceCache)
+        client = client_class(device, disconnected_callback=self._dropped)
+        await client.connect()
+        return client
+
+    def _dropped(self, client: BleakClient) -> None:
+        self.drops.append(client.address)
+
+    def drop_link(self, reason: int, number: int = 1) -> None:
+        """Let a device drop its link."""
+        assert isinstance(self.virtual.air, SimulatedAir)
+        assert self.virtual.air.drop_link(address(number), reason)
+
+    async def works(self, number: int = 1, *, within: float = 30.0) -> None:
+        """Check that a device can be connected, read and disconnected."""
+        async with asyncio.timeout(within):
+            client = await self.connect(number)
+            assert await client.read_gatt_char(VALUE) == b"value"
+            await client.disconnect()
+
+    async def all_free(self, within: float = 30.0) -> None:
+        """Wait until every proxy, and the fleet, know of no slot that is held.
+
+        Callbacks of what has ended have been called then.
+        """
+
+        def free() -> bool:
+            snapshots = [proxy.snapshot() for proxy in self.virtual.proxies.values()]
+            known = self.fleet.allocations()
+            return all(s.free == s.limit for s in snapshots) and all(
+                report.free == report.slots for report in known
+            )
+
+        await asyncio.sleep(0.1)
+        await until(free, within)
+        assert self._recorded, "no recovery time was recorded"
+
+    async def ready(self, within: float) -> None:
+        """Wait until the fleet uses the first proxy."""
+        await until(lambda: self.radio.state is RadioState.READY, within)
+
+
+async def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait until `condition` holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the condition is not ours to signal
+            await asyncio.sleep(0.05)
+
+
+OpenHome = Callable[..., Awaitable[Home]]
+
+
+@pytest.fixture
+async def open_home(record_recovery: Record) -> AsyncIterator[OpenHome]:
+    """Return a maker of homes: fault, firmware, names of the rooms with a proxy, devices."""
+    async with AsyncExitStack() as stack:
+
+        async def make(
+            fault: FaultName,
+            profile: str,
+            rooms: str = "kitchen",
+            devices: int = 1,
+            *,
+            wait: bool = True,
+            **spec: Any,
+        ) -> Home:
+            names = rooms.split()
+            values = {"noise_psk": new_noise_psk(), "profile": profile, **spec}
+            virtual = VirtualFleet(
+                [ProxySpec(name=name, **values) for name in names],
+                [peripheral(number, names) for number in range(1, devices + 1)],
+                announce=False,
+            )
+            await stack.enter_async_context(virtual)
+            fleet = Fleet(
+                [Proxy(p.host, p.port, noise_psk=p.noise_psk) for p in virtual.proxies.values()],
+                discover=False,
+            )
+            home = Home(fault, profile, virtual, fleet, record_recovery)
+            if wait:
+                await stack.enter_async_context(fleet)
+                await fleet.ready(len(names), timeout=10.0)
+            return home
+
+        yield make
