@@ -26,6 +26,27 @@ _LOGGER = logging.getLogger(__name__)
 AllocationCallback = Callable[[AllocationChangeEvent], object]
 
 
+class _Refused:
+    """A caller that a radio refused although it reported free slots: it waits for one more."""
+
+    def __init__(self, radio: Radio, future: asyncio.Future[None]) -> None:
+        self.radio = radio
+        self.future = future
+        self._free = _free(radio)
+
+    def look(self) -> None:
+        """Take the radio's present report; the same again would only be the next refusal."""
+        free = _free(self.radio)
+        if free > self._free and not self.future.done():
+            self.future.set_result(None)
+        self._free = free
+
+
+def _free(radio: Radio) -> int:
+    slots = radio.allocations()
+    return slots.free if slots else 0
+
+
 class Hub:
     """The radios of one fleet and what they hear. Fulfils `RadioSink`.
 
@@ -43,7 +64,7 @@ class Hub:
         self.closed = False
         self.routing = Routing(self.radios, self.sightings, pins)
         self.queue = LinkQueue(self.routing, lambda: self.radios, self.describe_radios)
-        self._report_waiters: set[tuple[Radio, asyncio.Future[None]]] = set()
+        self._refused: set[_Refused] = set()
         self._loop = asyncio.get_running_loop()
 
     # RadioSink
@@ -91,9 +112,9 @@ class Hub:
         self.routing.slots_changed(radio, events, self._loop.time())
         for event in events:
             self._call(self.allocation_callbacks, event)
-        for awaited, future in self._report_waiters:
-            if awaited is radio and radio.free_slots() and not future.done():
-                future.set_result(None)
+        for waiter in self._refused:
+            if waiter.radio is radio:
+                waiter.look()
         self.queue.serve()
 
     def _call(self, callbacks: Sequence[Callable[..., object]], *args: Any) -> None:
@@ -164,21 +185,20 @@ class Hub:
             sighting.touch(radio, self._loop.time())
 
     async def wait_for_report(self, address: str, timeout: float) -> bool:
-        """Wait until the best radio, if it has just failed the device, reports a slot free.
+        """Wait until the best radio, if it has just failed the device, reports one more slot free.
 
         True at once if it has not failed it; False after `timeout` seconds.
         """
         candidates = self.routing.candidates(address, self._loop.time())
         if not (candidates and candidates[0][0].failures):
             return True
-        future: asyncio.Future[None] = self._loop.create_future()
-        waiter = (candidates[0][1], future)
-        self._report_waiters.add(waiter)
+        waiter = _Refused(candidates[0][1], self._loop.create_future())
+        self._refused.add(waiter)
         try:
             async with asyncio.timeout(timeout):
-                await future
+                await waiter.future
         except TimeoutError:
             return False
         finally:
-            self._report_waiters.discard(waiter)
+            self._refused.discard(waiter)
         return True
