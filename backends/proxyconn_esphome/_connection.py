@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from aioesphomeapi.core import APIConnectionError
 from aioesphomeapi.model import BluetoothProxyFeature, ConnectionClosedEvent, DeviceInfo
@@ -13,6 +14,7 @@ from zeroconf.asyncio import AsyncZeroconf
 
 from proxyconn.radio import Proxy
 
+from ._identity import tidy
 from ._wire import Wire, WireClient
 
 CLIENT_INFO = "proxyconn"
@@ -75,6 +77,7 @@ class Connection:
         self._paused: asyncio.Task[None] | None = None
         self._why: str | None = None
         self._up_at = 0.0
+        self._handled: list[Callable[[], None]] = []
         self._flaps = 0
         self._client = WireClient(
             proxy.host,
@@ -150,15 +153,28 @@ class Connection:
             info.bluetooth_proxy_feature_flags_compat(version) if version else 0
         )
 
+    def handle(self, wire: Wire, handlers: Mapping[type[Any], Callable[[Any], None]]) -> None:
+        """Call a handler for each message of its type, until the connection is lost.
+
+        What has arrived with the last message is dropped then: it is about a session that is over.
+        """
+        self._handled += [
+            wire.add_message_callback(handler, (type_,)) for type_, handler in handlers.items()
+        ]
+
     async def _on_connect(self) -> None:
+        self._up_at = asyncio.get_running_loop().time()
         try:
-            info = await self._client.device_info()
+            info = tidy(await self._client.device_info())
             wire = self._client.wire()
         except APIConnectionError as exc:
             _LOGGER.debug("%s: no device info: %r", self._label, exc)
             self._client.force_disconnect()
             return
-        self._up_at = asyncio.get_running_loop().time()
+        if info is None:
+            _LOGGER.debug("%s: it does not say who it is", self._label)
+            self._client.force_disconnect()
+            return
         self._owner.on_up(self, info, wire)
 
     async def _on_disconnect(self, expected: bool) -> None:
@@ -166,6 +182,9 @@ class Connection:
 
     def _on_closed(self, event: ConnectionClosedEvent) -> None:
         _LOGGER.debug("%s: connection closed: %r", self._label, event.error)
+        for unsubscribe in self._handled:
+            unsubscribe()
+        self._handled.clear()
         why, self._why = self._why, None
         if why is None:
             why = "the proxy asked for it" if event.expected_disconnect else "connection lost"

@@ -97,6 +97,16 @@ def other_device(expected: str, found: str) -> Problem:
     )
 
 
+def other_name(expected: str, found: str) -> Problem:
+    """Return what is wrong when a device has another name than the proxy that is meant."""
+    return Problem(
+        _GONE,
+        f"another device answers at its address: {found} instead of {expected}; "
+        "check host and name",
+        True,
+    )
+
+
 def _mac_text(mac: str) -> str:
     digits = mac.replace(":", "").upper()
     return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))

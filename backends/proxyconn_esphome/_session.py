@@ -30,6 +30,7 @@ from ._cache import GattCache
 from ._connection import Connection
 from ._diagnostics import diagnostics
 from ._dispatch import Dispatcher
+from ._identity import stranger
 from ._inbox import Inbox
 from ._link import Link
 from ._listener import SessionListener
@@ -40,7 +41,7 @@ from ._messages import (
     SubscribeBluetoothConnectionsFreeRequest,
 )
 from ._outbox import Outbox
-from ._problems import Problem, other_device, problem_of
+from ._problems import Problem, problem_of
 from ._ready import until_ready
 from ._subscription import Subscription
 from ._upkeep import Upkeep
@@ -275,19 +276,18 @@ class ProxySession:
 
     def on_up(self, connection: Connection, info: DeviceInfo, wire: Wire) -> None:
         """Take the device that answers, if it is the one."""
-        mac = info.mac_address.replace(":", "").lower()
-        if self.mac and mac != self.mac:
-            self._refuse(connection, other_device(self.mac, mac))
+        if problem := stranger(info, self.proxy, self.mac):
+            self._refuse(connection, problem)
             return
-        self.mac, self.info = mac, info
-        connection.expect_mac(mac)
+        self.mac, self.info = info.mac_address.replace(":", "").lower(), info
+        connection.expect_mac(self.mac)
         self.ledger.name = info.name
         self.features = connection.features(info)
         if not self.features:
             self.absence.failed(NOT_A_PROXY)
             self.update()
         elif self._admit is None or self._admit(self, info):
-            self._begin(wire)
+            self._begin(connection, wire)
 
     def _refuse(self, connection: Connection, problem: Problem) -> None:
         _LOGGER.warning("%s: %s", self.name, problem.text)
@@ -295,9 +295,8 @@ class ProxySession:
         self.update()
         connection.pause(OTHER_DEVICE_RETRY)
 
-    def _begin(self, wire: Wire) -> None:
-        for type_, handler in (self.dispatcher.handlers() | self._inbox.handlers()).items():
-            wire.add_message_callback(handler, (type_,))
+    def _begin(self, connection: Connection, wire: Wire) -> None:
+        connection.handle(wire, self.dispatcher.handlers() | self._inbox.handlers())
         self._outbox = Outbox(wire)
         self.absence.over()
         self._tell_changed()
