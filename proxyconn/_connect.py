@@ -33,7 +33,8 @@ CONNECT_TIMEOUT = 20.0
 """Seconds for one `client.connect()`, as bleak-retry-connector gives it."""
 
 LAST_WORD = 0.05
-"""Seconds before the deadline at which an attempt ends by itself, so that it can say why."""
+"""Seconds before the deadline at which an attempt ends by itself, so that it can say why, and from
+which on none begins."""
 
 SAFETY_TIMEOUT = 60.0
 """Seconds after which an attempt ends even if its backend ignores its own timeout."""
@@ -187,6 +188,9 @@ class _Connection(Generic[ClientT]):
             if failure.kind is ErrorKind.SERVICES_CHANGED:
                 await self._forget_services(client)
             await self._wait(failure)
+            if self._is_late():
+                # Nothing can be opened in what is left, and the deadline ends this sleep.
+                await asyncio.sleep(LAST_WORD)
             if self._refresh_device(failure):
                 client = self._make_client()
 
@@ -197,6 +201,10 @@ class _Connection(Generic[ClientT]):
             and self.deadline is not None
             and route_of(self.device) is not None
         )
+
+    def _is_late(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self.deadline is not None and now >= self.deadline - LAST_WORD
 
     def _make_client(self) -> ClientT:
         kwargs = dict(self.client_kwargs)

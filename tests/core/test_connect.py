@@ -167,6 +167,22 @@ async def test_deadline_without_an_error_has_a_timeout_as_its_cause(
     assert stuck.connects[0]["timeout"] == pytest.approx(7, abs=0.1)
 
 
+async def test_no_attempt_begins_with_no_time_left(script: Callable[..., Any]) -> None:
+    """What fails for want of a slot costs nothing, but is not tried over and over at the end."""
+    device = BLEDevice(ADDRESS, "Kettle", {"route": ScriptedRoute(0.0)})
+    full = script(OutOfSlotsError("full"), 1000.0)
+
+    class PatientClient(full.client_class()):  # type: ignore[misc]
+        async def connect(self, timeout: float, **kwargs: Any) -> None:
+            await asyncio.sleep(timeout)
+            await super().connect(timeout=timeout, **kwargs)
+
+    with pytest.raises(BleakOutOfConnectionSlotsError) as caught:
+        await establish_connection(PatientClient, device, "Kettle", deadline=10)
+    assert len(full.connects) == caught.value.attempts == 1
+    assert full.started_at == [pytest.approx(10, abs=0.1)]
+
+
 async def test_a_timeout_of_the_caller_stays_the_callers(
     script: Callable[..., Any], device: BLEDevice
 ) -> None:
