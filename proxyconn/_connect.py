@@ -33,8 +33,10 @@ CONNECT_TIMEOUT = 20.0
 """Seconds for one `client.connect()`, as bleak-retry-connector gives it."""
 
 LAST_WORD = 0.05
-"""Seconds before the deadline at which an attempt ends by itself, so that it can say why, and from
-which on none begins."""
+"""Seconds before the deadline at which an attempt ends by itself, so that it can say why."""
+
+NO_MORE_ATTEMPTS = 0.1
+"""Seconds before the deadline from which on none begins: it would have no time."""
 
 SAFETY_TIMEOUT = 60.0
 """Seconds after which an attempt ends even if its backend ignores its own timeout."""
@@ -190,7 +192,7 @@ class _Connection(Generic[ClientT]):
             await self._wait(failure)
             if self._is_late():
                 # Nothing can be opened in what is left, and the deadline ends this sleep.
-                await asyncio.sleep(LAST_WORD)
+                await asyncio.sleep(NO_MORE_ATTEMPTS)
             if self._refresh_device(failure):
                 client = self._make_client()
 
@@ -204,7 +206,7 @@ class _Connection(Generic[ClientT]):
 
     def _is_late(self) -> bool:
         now = asyncio.get_running_loop().time()
-        return self.deadline is not None and now >= self.deadline - LAST_WORD
+        return self.deadline is not None and now >= self.deadline - NO_MORE_ATTEMPTS
 
     def _make_client(self) -> ClientT:
         kwargs = dict(self.client_kwargs)
