@@ -66,7 +66,7 @@ async def test_what_arrives_after_the_end_is_dropped() -> None:
     """Slots told behind a goodbye in the same packet did belong to the next session."""
     late = pb.BluetoothConnectionsFreeResponse(free=3, limit=3)
     up = pb.BluetoothDeviceConnectionResponse(address=NUMBER, connected=True)
-    async with a_house() as house:
+    async with a_house(noise_psk=None) as house:
         house.proxy.injectors.append(
             Replace(pb.DisconnectRequest, by=lambda goodbye: [goodbye, late, up])
         )
