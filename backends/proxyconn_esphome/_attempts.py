@@ -28,15 +28,17 @@ REPORT_TIME = 5.0
 UNLISTED_TIMEOUT = 21.0
 """Seconds after which an attempt is over that no report lists: the firmware's own limit is 20 s."""
 
-STUCK_AFTER = 60.0
-"""Seconds for which a slot may stay held after its attempt was given up."""
+STUCK_AFTER = 30.0
+"""Seconds for which a slot may stay held after its attempt was given up: the firmware's limit and a
+half. A proxy with a longer one in its YAML counts as stuck until that is over."""
 
-QUIET = 45.0
+QUIET = 25.0
 """Seconds without an advertisement that show, in a proxy with an endless attempt, that it does not
-scan either."""
+scan either; less than STUCK_AFTER, for it may have scanned until the attempt was given up."""
 
 MOST_UNANSWERED = 3
-"""Devices in a row whose attempts were never answered, from which on the proxy is to blame."""
+"""Attempts in a row without any answer, nor an advertisement in between, that show the same where
+the firmware does not say who holds its slots."""
 
 ASK_EVERY = 30.0
 """Seconds between two requests to let go of one slot."""
@@ -77,7 +79,7 @@ class Attempts:
         self.opening: set[str] = set()
         self.abandoned: dict[str, Abandoned] = {}
         self.problem: Problem | None = None
-        self._unanswered: set[str] = set()
+        self._unanswered = 0
 
     @property
     def under_way(self) -> frozenset[str]:
@@ -104,7 +106,7 @@ class Attempts:
     def clear(self) -> None:
         """The session has ended, and with it whatever the proxy did for us."""
         self.abandoned.clear()
-        self._unanswered.clear()
+        self._unanswered = 0
         self.problem = None
 
     def on_slots(self) -> None:
@@ -118,11 +120,11 @@ class Attempts:
 
     def on_opened(self) -> None:
         """The proxy has opened a link."""
-        self._unanswered.clear()
+        self._unanswered = 0
 
     def on_notice(self, address: str) -> None:
         """The proxy reports a link that did not open, or is no more."""
-        self._unanswered.clear()
+        self._unanswered = 0
         # A list of slots would show whether this notice is the last one.
         if address in self.abandoned and not self._session.ledger.complete:
             self._over(address)
@@ -130,7 +132,7 @@ class Attempts:
 
     def on_heard(self) -> None:
         """The proxy scans, so it does not hang in an attempt."""
-        self._unanswered.clear()
+        self._unanswered = 0
         if self.problem:
             self.problem = None
             self._session.update()
@@ -146,7 +148,7 @@ class Attempts:
         for address, attempt in list(self.abandoned.items()):
             age = now - attempt.since
             if not attempt.listed and age >= UNLISTED_TIMEOUT:
-                self._unanswered.add(address)
+                self._unanswered += 1
                 self._over(address)
             elif age >= STUCK_AFTER and silence < QUIET:
                 # It scans, so this is no attempt but a slot that it forgot to free.
@@ -157,7 +159,7 @@ class Attempts:
             stuck = stuck or (address in self.abandoned and age >= STUCK_AFTER)
         if self.abandoned:
             self._session.request_slots()
-        stuck = stuck or (len(self._unanswered) >= MOST_UNANSWERED and silence >= QUIET)
+        stuck = stuck or (self._unanswered >= MOST_UNANSWERED and silence >= QUIET)
         if stuck and not self.problem:
             _LOGGER.warning("%s: %s", self._session.name, WEDGED.text)
         self.problem = WEDGED if stuck else None

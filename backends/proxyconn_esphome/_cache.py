@@ -25,12 +25,14 @@ class KnownDevice:
         mtu: ATT MTU in bytes that was negotiated last.
         services: its services, if they are known.
         told: the messages that `services` was built from.
+        doubted: the messages that the last table was built from, if it may lack something.
         stale: whether an error has shown that the proxy's own cache is out of date.
     """
 
     mtu: int = MIN_MTU
     services: BleakGATTServiceCollection | None = None
     told: tuple[bytes, ...] = ()
+    doubted: tuple[bytes, ...] = ()
     stale: bool = False
 
     def max_write_without_response(self) -> int:

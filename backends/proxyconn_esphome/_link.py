@@ -43,6 +43,9 @@ MOST_PART_BYTES = 65536
 PART_COST = 64
 """Bytes that a part counts at least: an empty one takes memory too."""
 
+CONGESTION_WAITS = (0.1, 0.4, 1.5)
+"""Seconds before a request is sent again that found the link congested."""
+
 STRAY_REPLY_TIME = 0.2
 """Seconds in which the firmware may still answer a write that wants no response."""
 
@@ -150,10 +153,12 @@ class Link:
         timeout: float = REQUEST_TIMEOUT,
         *,
         needs_link: bool = True,
+        tries: int = 0,
     ) -> Any:
         """Send `message` and return the reply of type `reply` that carries `handle`.
 
-        `needs_link` is False for what a proxy answers for a device it is not connected to.
+        `needs_link` is False for what a proxy answers for a device it is not connected to. What
+        found the link congested, and so was not sent on, is sent again after CONGESTION_WAITS.
 
         Raises:
             NotConnectedError: there is no link.
@@ -178,7 +183,33 @@ class Link:
         self._due = self._loop.time() + timeout
         if self._timer is None or self._timer.when() > self._due:
             self._arm()
-        return await future
+        try:
+            return await future
+        except LinkError as exc:
+            if exc.code != GattStatus.PROXY_NOT_CONNECTED or tries == len(CONGESTION_WAITS):
+                raise
+            await self._be_patient(exc, CONGESTION_WAITS[tries])
+        return await self.request(
+            message, reply, handle, timeout, needs_link=needs_link, tries=tries + 1
+        )
+
+    async def _be_patient(self, error: LinkError, wait: float) -> None:
+        """Wait until a congested link may have recovered. Raises LinkError if it is gone.
+
+        A slot report is on its way, and tells the one from the other.
+        """
+        closing = asyncio.ensure_future(self.closed.wait())
+        try:
+            await asyncio.wait([closing], timeout=wait)
+        finally:
+            closing.cancel()
+        if not self.is_up:
+            raise LinkError(
+                f"{error}; the link is gone",
+                kind=ErrorKind.DISCONNECTED,
+                code=error.code,
+                source=self.source,
+            ) from error
 
     async def collect(self, message: Message, reply: type[Message], timeout: float) -> list[Any]:
         """Send `message`; return what came in parts until `reply` ended it.
@@ -329,12 +360,13 @@ class Link:
             self.opened.set_exception(error)
             # The opener may have gone; an unread exception is not news then.
             self.opened.exception()
+        if was_ready:
+            # First, so that nobody who connects anew when a request fails finds an old link.
+            self._on_down(error)
         if future := self._settle():
             future.set_exception(error)
         self.stop_timer()
         self.closed.set()
-        if was_ready:
-            self._on_down(error)
 
     def send_disconnect(self) -> None:
         """Ask the proxy to drop the link, without waiting. Raises RadioUnavailableError."""

@@ -65,6 +65,31 @@ def service_collection(
     return collection
 
 
+def has_gaps(collection: BleakGATTServiceCollection) -> bool:
+    """Return whether a whole service may be missing: handles are left out before a service.
+
+    Most servers number their attributes from 1 on without a gap, but need not (Core Specification
+    vol 3 F 3.2.2), so this is a reason for doubt and not an error. A service that is missing at the
+    end cannot be seen.
+    """
+    free = 1
+    for service in sorted(collection, key=lambda service: service.handle):
+        if service.handle > free:
+            return True
+        handles = [service.handle]
+        for characteristic in service.characteristics:
+            handles.append(characteristic.handle)
+            handles += [descriptor.handle for descriptor in characteristic.descriptors]
+        free = max(handles) + 1
+    return False
+
+
+def is_part(collection: BleakGATTServiceCollection, known: BleakGATTServiceCollection) -> bool:
+    """Return whether a table is what is known of the device, with services left out."""
+    told = {(service.handle, service.uuid) for service in collection}
+    return told < {(service.handle, service.uuid) for service in known}
+
+
 def only_services(
     collection: BleakGATTServiceCollection, wanted: Collection[str]
 ) -> BleakGATTServiceCollection:

@@ -32,7 +32,7 @@ from ._link import Link
 from ._link_state import LinkEvent
 from ._opening import abandon, open_link
 from ._route import SessionRoute
-from ._services import only_services, service_collection
+from ._services import has_gaps, is_part, only_services, service_collection
 from ._session import ProxySession
 from .codes import STALE_CACHE_STATUSES, GattStatus
 
@@ -184,8 +184,28 @@ class ESPHomeClient(BaseBleakClient):
             raise self._bad_services(link, "that cannot be read") from exc
         if not services.services:
             raise self._bad_services(link, "with nothing in it; its discovery failed")
-        known.services, known.told = services, told
+        self._remember(link, known, services, told)
         return services
+
+    def _remember(
+        self,
+        link: Link,
+        known: KnownDevice,
+        services: BleakGATTServiceCollection,
+        told: tuple[bytes, ...],
+    ) -> None:
+        """Keep a table for the next connection, unless it may lack something.
+
+        The firmware does not repeat a part that a full socket refused, and says "done" all the
+        same. A table that comes twice is what the device has.
+        """
+        is_short = known.services is not None and is_part(services, known.services)
+        if told != known.doubted and (is_short or has_gaps(services)):
+            known.doubted = told
+            if is_short:
+                raise self._bad_services(link, "without some that it has shown before")
+            return
+        known.services, known.told, known.doubted = services, told, ()
 
     def _bad_services(self, link: Link, what: str) -> LinkError:
         return LinkError(
@@ -351,8 +371,8 @@ class ESPHomeClient(BaseBleakClient):
             BleakError: there is a subscription already, or the characteristic cannot notify.
             GATTError, LinkError, NotConnectedError, TimeoutError: as `read_gatt_char`.
         """
-        await operations.start_notify(self._up(), characteristic, callback)
+        await self._trusting(operations.start_notify(self._up(), characteristic, callback))
 
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
         """End a subscription; harmless if there is none. Raises as `read_gatt_char`."""
-        await operations.stop_notify(self._up(), characteristic)
+        await self._trusting(operations.stop_notify(self._up(), characteristic))

@@ -97,9 +97,10 @@ async def test_an_error_that_doubts_the_link_is_followed_up(open_house: Open) ->
     await until(lambda: house.proxy.snapshot().free == 3)
     house.proxy.injectors.clear()
     assert client.is_connected
-    with pytest.raises(LinkError, match=r"PROXY_NOT_CONNECTED \(-1\)"):
+    with pytest.raises(LinkError, match=r"PROXY_NOT_CONNECTED \(-1\); the link is gone") as caught:
         await client.read_gatt_char(READ)
-    await until(lambda: not client.is_connected)
+    assert caught.value.kind is ErrorKind.DISCONNECTED
+    assert not client.is_connected
     await asyncio.sleep(0)
     assert dropped == [client]
 

@@ -57,7 +57,7 @@ async def test_endless_attempt_is_told() -> None:
 
 
 async def test_endless_attempts_without_a_list_of_slots_are_told() -> None:
-    """Old firmware does not say who holds its slots; three devices without an answer will do."""
+    """Old firmware does not say who holds its slots; three attempts without an answer will do."""
     devices = [device(number) for number in range(1, 5)]
     async with a_house(*devices, profile="2024.11", slots=5) as house:
         # A probe of the subscription is answered all the same.
