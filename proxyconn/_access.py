@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -16,8 +17,13 @@ from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailabl
 from proxyconn._errors import RadioUnavailableError
 from proxyconn._fleet import Fleet
 
+LINKS_TIMEOUT = 3.0
+"""Seconds for closing the links that programs have left open."""
+
 CANCEL_TIMEOUT = 10.0
 """Seconds that a cancelled call gets in the fleet's loop to leave nothing behind."""
+
+_LOGGER = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -102,6 +108,17 @@ class FleetAccess:
         """Close the links that were left open in loops which have ended since."""
         for link in [link for link in self.links if link.is_abandoned]:
             await link.close()
+
+    async def close_links(self) -> None:
+        """Close every link that programs have open, for as long as LINKS_TIMEOUT at most."""
+        try:
+            async with asyncio.timeout(LINKS_TIMEOUT):
+                closing = [link.close() for link in self.links]
+                for outcome in await asyncio.gather(*closing, return_exceptions=True):
+                    if outcome:
+                        _LOGGER.debug("a link was not closed: %r", outcome)
+        except TimeoutError:
+            _LOGGER.debug("links were not closed within %g s", LINKS_TIMEOUT)
 
     def tell(
         self, loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any

@@ -60,14 +60,15 @@ class _Installation:
 
     Attributes:
         fleet: the fleet.
+        access: how programs reach it.
         holders: those who have installed it and not undone that.
     """
 
     def __init__(self, fleet: Fleet, ready: Ready) -> None:
         self.fleet = fleet
         self.holders: set[object] = set()
-        access = FleetAccess(fleet, ready)
-        here = {"__module__": __name__, "access": access}
+        self.access = FleetAccess(fleet, ready)
+        here = {"__module__": __name__, "access": self.access}
         client = type("FleetClient", (ProgramClient,), here)
         scanner = type("FleetScanner", (ProgramScanner,), {**here, "clients": client})
         # BaseBleakAdapter says of itself that it is not implemented.
@@ -115,12 +116,27 @@ def install(fleet: Fleet, *, ready: Ready | None = None) -> Callable[[], None]:
         RuntimeError: another fleet is installed, or no event loop is running.
         BleakError: the fleet is not running.
     """
-    lookup = vars(bleak)[CLIENT_LOOKUP]
-    installation = lookup.installation if isinstance(lookup, _Lookup) else None
-    if installation is None or not installation.holders:
+    installation = _present()
+    if installation is None:
         installation = _Installation(fleet, ready or fleet.ready)
     elif installation.fleet is not fleet:
         raise RuntimeError(
             "another fleet is installed; first call what install() returned for that one"
         )
     return installation.hold()
+
+
+async def close_links() -> None:
+    """Close every link that programs have open through the installed fleet, if there is one.
+
+    To be called in the fleet's loop. A proxy drops the links of a session that ends; a local
+    adapter keeps those of a program that has.
+    """
+    if installation := _present():
+        await installation.access.close_links()
+
+
+def _present() -> _Installation | None:
+    lookup = vars(bleak)[CLIENT_LOOKUP]
+    installation = lookup.installation if isinstance(lookup, _Lookup) else None
+    return installation if installation and installation.holders else None

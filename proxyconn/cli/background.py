@@ -14,11 +14,12 @@ import threading
 from collections.abc import Callable
 
 from proxyconn import Fleet, RadioUnavailableError, install
+from proxyconn._install import close_links
 
 from .session import Settings, any_ready, open_fleet
 
-CLOSE_TIMEOUT = 5.0
-"""Seconds for closing every session; a proxy drops the links of one that is cut off, too."""
+CLOSE_TIMEOUT = 6.0
+"""Seconds for closing links and sessions; a proxy drops the links of one that is cut off, too."""
 
 
 class BackgroundFleet:
@@ -76,6 +77,7 @@ class BackgroundFleet:
                     warning = tasks.create_task(self._warn(fleet))
                     await self._closing.wait()
                     warning.cancel()
+                await close_links()
         except BaseException as exc:
             if self._opened.done():
                 raise

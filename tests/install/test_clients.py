@@ -14,6 +14,7 @@ from bleak.exc import BleakCharacteristicNotFoundError, BleakError, BleakGATTPro
 
 import proxyconn
 from proxyconn import Fleet
+from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import Outcome, Peripheral
 from proxyconn_virtual.proxy import VirtualProxy
 from proxyconn_virtual.simulated import SimulatedAir
@@ -198,6 +199,28 @@ async def test_a_device_that_nobody_hears(run: Run[Any]) -> None:
     async def program() -> None:
         with pytest.raises(BleakError, match=STRANGER):
             await BleakClient(STRANGER, timeout=0.3).connect()
+
+    await run(program())
+
+
+@pytest.mark.parametrize(
+    "target", [LAMP, BLEDevice(LAMP, "Lamp", {"path": f"/org/bluez/hci0/dev_{LAMP}"})]
+)
+async def test_a_device_that_is_heard_later(
+    run: Run[Any], house: VirtualFleet, peripherals: list[Peripheral], target: BLEDevice | str
+) -> None:
+    """connect() waits for a device that was never heard, whatever else is known of it."""
+    peripherals[0].loss = 1.0
+
+    def advertise() -> None:
+        peripherals[0].loss = 0.0
+
+    async def program() -> None:
+        connecting = asyncio.create_task(BleakClient(target, timeout=DEADLINE).connect())
+        await asyncio.sleep(0.3)
+        assert not connecting.done()
+        advertise()
+        await connecting
 
     await run(program())
 

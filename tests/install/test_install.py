@@ -76,9 +76,11 @@ async def test_other_replacements_are_respected(
     monkeypatch.setattr(bleak, LOOKUP, vars(bleak)[LOOKUP])  # to be put back in the end
     uninstall = install(fleet)
     ours: Callable[[], Any] = vars(bleak)[LOOKUP]
-    monkeypatch.setattr(bleak, LOOKUP, functools.partial(ours))
+    theirs = functools.partial(ours)
+    monkeypatch.setattr(bleak, LOOKUP, theirs)
     assert backends() == {"proxyconn"}
     uninstall()
+    assert vars(bleak)[LOOKUP] is theirs
     assert backends() == {PLATFORM}
     monkeypatch.setattr(bleak, LOOKUP, ours)
     again = install(fleet)

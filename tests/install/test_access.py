@@ -1,0 +1,52 @@
+"""Calls into the loop of a fleet, from another one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxyconn import Fleet
+from proxyconn._access import FleetAccess
+
+from .conftest import DEADLINE, elsewhere
+
+
+async def test_a_cancelled_call_has_ended(fleet: Fleet) -> None:
+    """Whoever cancels a call goes on when it has left nothing behind, not before."""
+    access = FleetAccess(fleet, fleet.ready)
+    mine = asyncio.get_running_loop()
+    steps: list[str] = []
+
+    async def work() -> None:
+        assert asyncio.get_running_loop() is mine
+        try:
+            await asyncio.sleep(DEADLINE)
+        finally:
+            await asyncio.sleep(0.1)
+            steps.append("tidied up")
+
+    async def program() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await access.call(work)
+        steps.append("went on")
+
+    await elsewhere(program())
+    assert steps == ["tidied up", "went on"]
+
+
+async def test_results_and_errors_come_back(fleet: Fleet) -> None:
+    """A call returns and raises what was called."""
+    access = FleetAccess(fleet, fleet.ready)
+
+    async def divide(by: int) -> float:
+        return 1 / by
+
+    async def program() -> float:
+        with pytest.raises(ZeroDivisionError):
+            await access.call(lambda: divide(0))
+        return await access.call(lambda: divide(2))
+
+    assert await elsewhere(program()) == 0.5
+    assert await program() == 0.5
