@@ -27,19 +27,25 @@ AllocationCallback = Callable[[AllocationChangeEvent], object]
 
 
 class _Refused:
-    """A caller that a radio refused although it reported free slots: it waits for one more."""
+    """A caller that a radio refused although it reported free slots: it waits for one more.
 
-    def __init__(self, radio: Radio, future: asyncio.Future[None]) -> None:
-        self.radio = radio
+    Args:
+        radios: those that may do.
+        future: resolved when one of them reports more free slots than before.
+    """
+
+    def __init__(self, radios: Iterable[Radio], future: asyncio.Future[None]) -> None:
         self.future = future
-        self._free = _free(radio)
+        self._free = {radio: _free(radio) for radio in radios}
 
-    def look(self) -> None:
-        """Take the radio's present report; the same again would only be the next refusal."""
-        free = _free(self.radio)
-        if free > self._free and not self.future.done():
+    def look(self, radio: Radio) -> None:
+        """Take a radio's present report; the same again would only be the next refusal."""
+        if radio not in self._free:
+            return
+        free = _free(radio)
+        if free > self._free[radio] and not self.future.done():
             self.future.set_result(None)
-        self._free = free
+        self._free[radio] = free
 
 
 def _free(radio: Radio) -> int:
@@ -113,8 +119,7 @@ class Hub:
         for event in events:
             self._call(self.allocation_callbacks, event)
         for waiter in self._refused:
-            if waiter.radio is radio:
-                waiter.look()
+            waiter.look(radio)
         self.queue.serve()
 
     def _call(self, callbacks: Sequence[Callable[..., object]], *args: Any) -> None:
@@ -185,14 +190,17 @@ class Hub:
             sighting.touch(radio, self._loop.time())
 
     async def wait_for_report(self, address: str, timeout: float) -> bool:
-        """Wait until the best radio, if it has just failed the device, reports one more slot free.
+        """Wait, if the radio that the queue would give has failed the device, for one more slot.
 
-        True at once if it has not failed it; False after `timeout` seconds.
+        True at once if it has not failed it, or if there is none to give; False after `timeout`
+        seconds without a radio that reports more free slots than before.
         """
         candidates = self.routing.candidates(address, self._loop.time())
-        if not (candidates and candidates[0][0].failures):
+        usable = [pair for pair in candidates if pair[0].usable]
+        failures = next((path.failures for path, _ in usable if path.has_slot), 0.0)
+        if not failures:
             return True
-        waiter = _Refused(candidates[0][1], self._loop.create_future())
+        waiter = _Refused((radio for _, radio in usable), self._loop.create_future())
         self._refused.add(waiter)
         try:
             async with asyncio.timeout(timeout):

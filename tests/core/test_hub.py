@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from proxyconn import ErrorKind, LinkError
+from proxyconn import ErrorKind, LinkError, RadioState
 from proxyconn._hub import Hub
 
 from .fake_radio import FakeRadio
@@ -54,3 +54,21 @@ async def test_a_refusal_is_waited_out(hub: Hub) -> None:
     hub.attempt_ended(DEVICE, radio, LinkError("refused", kind=ErrorKind.TRANSIENT))
     assert not await hub.wait_for_report(DEVICE, 4.0)
     assert asyncio.get_running_loop().time() == pytest.approx(4.0)
+
+
+async def test_a_better_radio_without_a_slot_changes_nothing(hub: Hub) -> None:
+    """The radio that would be given next is the one that refused; a slot of the other one helps."""
+    near, far = FakeRadio(hub, "near", 1), FakeRadio(hub, "far", 1)
+    near.hear(DEVICE, -50)
+    far.hear(DEVICE, -60)
+    near.report(OTHER)
+    hub.attempt_ended(DEVICE, far, LinkError("refused", kind=ErrorKind.TRANSIENT))
+    waiting = asyncio.create_task(hub.wait_for_report(DEVICE, 4.0))
+    await asyncio.sleep(1.0)
+    assert not waiting.done()
+    near.report()
+    assert await waiting
+    far.become(RadioState.GONE)
+    near.report(OTHER)
+    assert await hub.wait_for_report(DEVICE, 4.0), "the queue is the place to wait"
+    assert asyncio.get_running_loop().time() == pytest.approx(1.0)
