@@ -104,7 +104,7 @@ async def test_radio_8_live(open_home: OpenHome, profile: str) -> None:
     await home.all_free()
 
 
-@in_profiles(Name.RADIO_8_LIVE, "the link still counts as in use when its reader is woken")
+@in_profiles(Name.RADIO_8_LIVE)
 async def test_reconnect_in_the_error_handler(open_home: OpenHome, profile: str) -> None:
     """Who is told of a lost link by an error may connect again in the same breath."""
     home = await open_home(Name.RADIO_8_LIVE, profile)
