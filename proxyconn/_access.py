@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -63,6 +64,7 @@ class FleetAccess:
     def __init__(self, fleet: Fleet, ready: Ready) -> None:
         self.fleet = fleet
         self._ready = ready
+        self._process = os.getpid()
         self.loop = asyncio.get_running_loop()
         self.links: set[ProgramLink] = set()
         # Raises if the fleet is not running.
@@ -74,32 +76,52 @@ class FleetAccess:
         If this is cancelled, so is the call, and this waits until it has ended.
 
         Raises:
-            RadioUnavailableError: the loop of the fleet has ended.
+            RadioUnavailableError: the loop of the fleet has ended, or is another process's.
         """
-        if asyncio.get_running_loop() is self.loop:
+        here = asyncio.get_running_loop()
+        if here is self.loop:
             return await function()
-        calls: list[asyncio.Future[T]] = []
+        if os.getpid() != self._process:
+            raise RadioUnavailableError(
+                "the fleet lives in the process that this one was forked from; use it there, "
+                "or run a fleet here"
+            )
+        return await self._cross(here, function)
 
-        async def call() -> asyncio.Future[T]:
-            calls.append(asyncio.ensure_future(function()))
-            await asyncio.wait(calls)
-            return calls[0]
+    async def _cross(
+        self, here: asyncio.AbstractEventLoop, function: Callable[[], Awaitable[T]]
+    ) -> T:
+        ended: asyncio.Future[None] = here.create_future()
+        calls: list[asyncio.Task[T]] = []
 
-        crossing = call()
+        async def call() -> T:
+            return await function()
+
+        def end(call: asyncio.Task[T]) -> None:
+            # Whoever was cancelled does not look for an error.
+            _ = call.cancelled() or call.exception()
+            self.tell(here, ended.set_result, None)
+
+        def start() -> None:
+            calls.append(self.loop.create_task(call()))
+            calls[0].add_done_callback(end)
+
+        def cancel() -> None:
+            calls[0].cancel()
+
         try:
-            done = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(crossing, self.loop))
+            self.loop.call_soon_threadsafe(start)
         except RuntimeError:
-            crossing.close()
             raise self._ended() from None
         try:
-            outcome = await asyncio.shield(done)
+            await asyncio.shield(ended)
         except asyncio.CancelledError:
-            self.ask(lambda: [one.cancel() for one in calls])
-            await asyncio.wait([done], timeout=CANCEL_TIMEOUT)
+            self.ask(cancel)
+            await asyncio.wait([ended], timeout=CANCEL_TIMEOUT)
             raise
-        if outcome.cancelled():
+        if calls[0].cancelled():
             raise self._ended()
-        return outcome.result()
+        return calls[0].result()
 
     def _ended(self) -> RadioUnavailableError:
         return RadioUnavailableError("the event loop that the fleet lived in has ended")
@@ -122,20 +144,16 @@ class FleetAccess:
 
     def tell(
         self, loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any
-    ) -> bool:
+    ) -> None:
         """Call `callback` in `loop`, at once if it is the fleet's own; else soon, and in order.
 
-        To be called in the fleet's loop. Returns whether the loop was still there.
+        To be called in the fleet's loop. In a loop that was closed, there is nobody to tell.
         """
         if loop is self.loop:
             callback(*args)
-            return True
-        try:
+            return
+        with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:
-            # It was closed: there is nobody to tell.
-            return False
-        return True
 
     def ask(self, callback: Callable[..., object], *args: Any) -> None:
         """Have `callback` called soon in the fleet's loop, if that is still there."""

@@ -201,6 +201,25 @@ async def test_links_left_open(runner: Runner, house: VirtualFleet, ending: str)
     assert tidy == (ending != "os._exit(3)")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it forks")
+async def test_forked_processes_are_told(runner: Runner) -> None:
+    """A child has no thread of the fleet; it is told so, and does not wait for ever."""
+    script = await runner.write(
+        READ
+        + """
+import os
+print(asyncio.run(main()), flush=True)
+child = os.fork()
+if not child:
+    asyncio.run(main())
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), asyncio.run(main()))
+"""
+    )
+    code, out, err = await runner.run(script)
+    assert (code, out) == (0, "b'\\x00'\n1 b'\\x00'\n")
+    assert "the process that this one was forked from" in err
+
+
 async def test_no_radio(runner: Runner, secrets: list[str]) -> None:
     """One line says why there is no radio, and the program gets what bleak documents."""
     script = await runner.write(

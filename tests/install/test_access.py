@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -34,6 +35,26 @@ async def test_a_cancelled_call_has_ended(fleet: Fleet) -> None:
 
     await elsewhere(program())
     assert steps == ["tidied up", "went on"]
+
+
+async def test_a_call_that_is_cancelled_at_once(fleet: Fleet) -> None:
+    """It is cancelled before or while it runs, and nothing waits for it."""
+    access = FleetAccess(fleet, fleet.ready)
+
+    async def work() -> None:
+        await asyncio.sleep(DEADLINE)
+
+    async def program() -> float:
+        started = time.monotonic()
+        calls = [asyncio.create_task(access.call(work)) for _ in range(50)]
+        await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
+        assert all(call.cancelled() for call in calls)
+        return time.monotonic() - started
+
+    assert await elsewhere(program()) < 1
 
 
 async def test_results_and_errors_come_back(fleet: Fleet) -> None:
