@@ -197,7 +197,8 @@ class Hub:
         """
         candidates = self.routing.candidates(address, self._loop.time())
         usable = [pair for pair in candidates if pair[0].usable]
-        failures = next((path.failures for path, _ in usable if path.has_slot), 0.0)
+        # By its own report, since slots that are promised to others may be refused to them as well.
+        failures = next((path.failures for path, radio in usable if _free(radio)), 0.0)
         if not failures:
             return True
         waiter = _Refused((radio for _, radio in usable), self._loop.create_future())

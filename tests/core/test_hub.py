@@ -28,12 +28,13 @@ async def test_the_refused_do_not_wake_each_other(hub: Hub) -> None:
 
     Two callers would otherwise ask it in turn, as fast as it answers.
     """
-    radio = FakeRadio(hub, "kitchen")
+    radio = FakeRadio(hub, "kitchen", 1)
     radio.hear(DEVICE, -50)
     hub.attempt_ended(DEVICE, radio, LinkError("refused", kind=ErrorKind.TRANSIENT))
+    radio.claim(OTHER)
     waiting = asyncio.create_task(hub.wait_for_report(DEVICE, 4.0))
     await asyncio.sleep(1.0)
-    radio.claim(OTHER)
+    assert not waiting.done()
     radio.release(OTHER)
     radio.report()
     await asyncio.sleep(1.0)
