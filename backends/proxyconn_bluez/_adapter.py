@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +72,8 @@ class BlueZRadio:
         self.queue = SlotQueue(self._ledger)
         self._scanning = Scanning(name, self._heard, self._tell_state, lambda: watch.generation)
         self._told: tuple[RadioState, str | None] | None = None
+        self._awaited: dict[str, asyncio.Event] = {}
+        self._attempts: set[asyncio.Timeout] = set()
 
     def __repr__(self) -> str:
         return f"<BlueZRadio {self.name}: {self.state}>"
@@ -171,6 +176,38 @@ class BlueZRadio:
         """Whether BlueZ has an object at this path."""
         return self._watch.knows(path)
 
+    async def until_heard(self, address: str, timeout: float) -> None:
+        """Wait until the adapter hears a device, at most `timeout` seconds."""
+        heard = self._awaited.setdefault(address, asyncio.Event())
+        try:
+            async with asyncio.timeout(timeout):
+                await heard.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._awaited.pop(address, None)
+
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[None]:
+        """Give up what is done inside as soon as the adapter goes: BlueZ may never answer then.
+
+        Raises:
+            RadioUnavailableError: it is not there, or has gone.
+        """
+        self.require_ready()
+        try:
+            async with asyncio.timeout(None) as scope:
+                self._attempts.add(scope)
+                try:
+                    yield
+                finally:
+                    self._attempts.discard(scope)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            fault = self._fault() or "the adapter was gone for a moment"
+            raise RadioUnavailableError(f"{self.name}: {fault}", source=self.name) from None
+
     # What happens
 
     def refresh(self) -> None:
@@ -178,6 +215,8 @@ class BlueZRadio:
         self._scanning.set_wanted(self._fault() is None)
         if self._fault():
             self.queue.fail(f"{self.name}: {self._fault()}")
+            while self._attempts:
+                self._attempts.pop().reschedule(asyncio.get_running_loop().time())
         self._tell_state()
 
     def refresh_slots(self) -> None:
@@ -205,7 +244,8 @@ class BlueZRadio:
             self._sink.state_changed(self)
 
     def _heard(self, device: BLEDevice, advertisement: AdvertisementData) -> None:
-        props = device.details["props"]
+        # Those in the device itself are of the moment when the scan first saw it.
+        _, props = advertisement.platform_data
         # Without an RSSI BlueZ only remembers the device, unless it is connected.
         if advertisement.rssi == NO_RSSI_VALUE and not is_connected(props):
             return
@@ -213,6 +253,8 @@ class BlueZRadio:
             mac_to_int(device.address), address_type_of(props), advertisement.rssi, advertisement
         )
         self._sink.heard(self, (report,), _parsed)
+        if awaited := self._awaited.get(device.address):
+            awaited.set()
 
     def stop(self) -> None:
         """End the scan without waiting for it."""

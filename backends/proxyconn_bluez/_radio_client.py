@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 SLOT_TIMEOUT = 2.0
 """Seconds an attempt waits for a slot before it says that there is none, as behind a proxy."""
 
+HEARD_TIMEOUT = 5.0
+"""Seconds for the adapter to hear a device that BlueZ does not know, or has let go: it forgets what
+it has not heard for 30 s (BlueZ src/main.conf, TemporaryTimeout), and everything with the adapter.
+Most devices advertise every second or two."""
+
 
 class RadioClient(BlueZClient):
     """A client for one device on one adapter of a fleet.
@@ -37,9 +42,11 @@ class RadioClient(BlueZClient):
     ) -> None:
         """Open the link and learn the services; a link that BlueZ holds already is taken over.
 
+        As behind a proxy, a device that BlueZ has yet to hear is waited for, here HEARD_TIMEOUT s.
+
         Raises:
             OutOfSlotsError: the adapter has no slot.
-            RadioUnavailableError: there is no such adapter now.
+            RadioUnavailableError: there is no such adapter now, or it went meanwhile.
             BleakError: as BlueZClient.
         """
         radio = self._radio
@@ -47,10 +54,14 @@ class RadioClient(BlueZClient):
         if not (radio.is_connected(self.address) or radio.has_claim(self.address)):
             await self._claim_slot()
         try:
-            cached = dangerous_use_bleak_cache and await services_are_valid(
-                radio.knows, self._device.details["path"]
-            )
-            await super().connect(pair, cached, **kwargs)
+            async with radio.attempt():
+                if not radio.knows(self._device.details["path"]):
+                    limit = min(HEARD_TIMEOUT, kwargs.get("timeout", self._timeout))
+                    await radio.until_heard(self.address, limit)
+                cached = dangerous_use_bleak_cache and await services_are_valid(
+                    radio.knows, self._device.details["path"]
+                )
+                await super().connect(pair, cached, **kwargs)
         finally:
             radio.release(self.address)
 

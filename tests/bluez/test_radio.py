@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from bleak.exc import BleakDBusError
+from bleak.exc import BleakDBusError, BleakDeviceNotFoundError
 from dbus_fast import Variant
 
 from proxyconn import (
@@ -19,8 +19,11 @@ from proxyconn import (
     BleakOutOfConnectionSlotsError,
     Fleet,
     RadioState,
+    RadioUnavailableError,
+    Retry,
     establish_connection,
 )
+from proxyconn_bluez import _radio_client
 from tests.bluez.conftest import SystemBus
 from tests.bluez.fake_bluez import FAILED, FakeBlueZ
 
@@ -158,6 +161,78 @@ async def test_link_of_another_program_is_taken_over(bluez: FakeBlueZ, fleet: Fl
     client = await establish_connection(BleakClientWithServiceCache, device, "Kettle")
     assert "Connect" not in [member for _, member in bluez.calls]
     await client.disconnect()
+
+
+async def test_device_that_bluez_has_let_go(bluez: FakeBlueZ, fleet: Fleet) -> None:
+    """A device that BlueZ has forgotten is connected once it is heard, without a retry."""
+    await fleet.ready()
+    bluez.remove(advertise(bluez))
+    device = await fleet.find_device(ADDRESS)
+    retries: list[Retry] = []
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        attempt = tasks.create_task(
+            establish_connection(
+                BleakClientWithServiceCache, device, "Kettle", on_retry=retries.append
+            )
+        )
+        while not fleet.radios[0].connecting:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.01)
+        advertise(bluez)
+    assert retries == []
+    await attempt.result().disconnect()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_powered_off_during_an_attempt(bluez: FakeBlueZ, fleet: Fleet, known: bool) -> None:
+    """An attempt ends with its adapter, whether BlueZ is asked to connect or yet to hear."""
+    await fleet.ready()
+    path = advertise(bluez)
+    client = BleakClientWithServiceCache(await fleet.find_device(ADDRESS))
+    bluez.silent.add("Connect")
+    if not known:
+        bluez.remove(path)
+
+    async def power_off_meanwhile() -> None:
+        while not fleet.radios[0].connecting:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.01)
+        if known:
+            await bluez.until_called("Connect")
+        bluez.change("/org/bluez/hci0", Powered=NO)
+
+    async with asyncio.timeout(_radio_client.HEARD_TIMEOUT - 1), asyncio.TaskGroup() as tasks:
+        tasks.create_task(power_off_meanwhile())
+        with pytest.raises(RadioUnavailableError, match="hci0 is powered off"):
+            await client.connect()
+    assert not client.is_connected
+    assert fleet.radios[0].connecting == 0
+
+
+async def test_device_that_bluez_never_hears_again(
+    bluez: FakeBlueZ, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait for a device that BlueZ has forgotten is limited."""
+    monkeypatch.setattr(_radio_client, "HEARD_TIMEOUT", 0.1)
+    await fleet.ready()
+    bluez.remove(advertise(bluez))
+    device = await fleet.find_device(ADDRESS)
+    client = BleakClientWithServiceCache(device)
+    with pytest.raises(BleakDeviceNotFoundError):
+        await client.connect()
+    assert [radio.free_slots() for radio in fleet.radios] == [5]
+
+
+async def test_device_without_a_signal(bluez: FakeBlueZ, fleet: Fleet) -> None:
+    """A device without a signal strength is heard while it is connected, and not any more then."""
+    await fleet.ready()
+    path = bluez.add_device(ADDRESS, Connected=YES)
+    await fleet.find_device(ADDRESS)
+    heard: list[str] = []
+    fleet.register_detection_callback(lambda device, _: heard.append(device.address))
+    bluez.set_connected(path, False)
+    await until(fleet, lambda: fleet.allocations() == [Allocations("hci0", 5, 5, [])])
+    bluez.add_device("C4:00:00:00:00:02", RSSI=Variant("n", -60))
+    await until(fleet, lambda: bool(heard))
+    assert heard == ["C4:00:00:00:00:02"]
 
 
 async def test_powered_off(bluez: FakeBlueZ, fleet: Fleet) -> None:
