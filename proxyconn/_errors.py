@@ -204,3 +204,15 @@ class UnsupportedError(RadioError):
     """The proxy or adapter can never do this with its present firmware and configuration."""
 
     default_kind = ErrorKind.UNSUPPORTED
+
+
+class AttemptTimeoutError(TimeoutError):
+    """An attempt to connect took too long.
+
+    Attributes:
+        source: the radio it was made on.
+    """
+
+    def __init__(self, text: str, source: str) -> None:
+        super().__init__(text)
+        self.source = source

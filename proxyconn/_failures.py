@@ -16,6 +16,7 @@ from bleak.exc import (
 )
 
 from proxyconn._errors import (
+    AttemptTimeoutError,
     BleakAbortedError,
     BleakConnectionError,
     BleakNotFoundError,
@@ -124,6 +125,8 @@ def classify(exc: BaseException, names: Iterable[str] = ()) -> Failure | None:
     match exc:
         case ProxyconnError():
             return Failure(exc.kind, exc.code, exc.source)
+        case AttemptTimeoutError():
+            return Failure(ErrorKind.TIMEOUT, source=exc.source)
         case BleakGATTProtocolError():
             return Failure(ErrorKind.GATT, exc.code)
         case BleakDBusError():

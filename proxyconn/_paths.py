@@ -53,6 +53,17 @@ USABLE_STATES = frozenset({RadioState.READY, RadioState.SILENT})
 """States in which a radio opens links."""
 
 
+def obstacle(connectable: bool, state: RadioState, pin: Pin, bonded_elsewhere: bool) -> str | None:
+    """Return why no link may be tried through a radio; None if one may. Arguments as in Path."""
+    if not connectable:
+        return "it does not connect"
+    if state not in USABLE_STATES:
+        return f"it is {state}"
+    if pin is Pin.EXCLUDED:
+        return "another radio is required"
+    return "the bond is with another radio" if bonded_elsewhere else None
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
     """One radio by which a device may be reached.
@@ -94,15 +105,7 @@ class Path:
     @property
     def obstacle(self) -> str | None:
         """Why no link may be tried through this path; None if one may."""
-        if not self.connectable:
-            return "it does not connect"
-        if self.state not in USABLE_STATES:
-            return f"it is {self.state}"
-        if self.pin is Pin.EXCLUDED:
-            return "another radio is required"
-        if self.bonded_elsewhere:
-            return "the bond is with another radio"
-        return None
+        return obstacle(self.connectable, self.state, self.pin, self.bonded_elsewhere)
 
     @property
     def usable(self) -> bool:

@@ -128,6 +128,7 @@ class LinkQueue:
         """End what `take` began: the attempt has failed, or the link is gone."""
         radio = self.links.pop(address, None)
         if radio:
+            self.routing.given_back(address, radio, self._loop.time())
             radio.release(address)
             self.serve()
         return radio
@@ -224,7 +225,7 @@ class LinkQueue:
         if not candidates:
             return None
         free = next((pair for pair in candidates if pair[1] in idle), None)
-        if self.routing.holder(waiter.address, but=free[1] if free else None):
+        if self.routing.holder(waiter.address, now, but=free[1] if free else None):
             return None
         if free is None or free is candidates[0]:
             return candidates[0][1]
@@ -237,10 +238,10 @@ class LinkQueue:
 
     def _mind_unreachable(self, waiter: Waiter, now: float) -> None:
         """End the wait for a device that no radio is going to reach."""
-        candidates = self.routing.candidates(waiter.address, now, pairing=waiter.pairing)
-        if any(path.usable for path, _ in candidates):
+        if self.routing.is_reachable(waiter.address, pairing=waiter.pairing):
             waiter.unreachable_since = None
             return
+        candidates = self.routing.candidates(waiter.address, now, pairing=waiter.pairing)
         if waiter.unreachable_since is None:
             waiter.unreachable_since = now
         lasting = candidates and not any(path.connectable for path, _ in candidates)
@@ -251,9 +252,10 @@ class LinkQueue:
 
     def _too_late(self, waiter: Waiter, timeout: float) -> Exception:
         address = waiter.address
-        candidates = self.routing.candidates(address, self._loop.time(), pairing=waiter.pairing)
+        now = self._loop.time()
+        candidates = self.routing.candidates(address, now, pairing=waiter.pairing)
         usable = [pair for pair in candidates if pair[0].usable]
-        holder = self.routing.holder(address)
+        holder = self.routing.holder(address, now)
         if holder:
             return LinkError(
                 f"{address}: {holder.name} still holds the last attempt",

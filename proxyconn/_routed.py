@@ -17,6 +17,7 @@ from bleak.exc import BleakError
 from proxyconn._client import ExtendedBackend
 from proxyconn._device import colon_address
 from proxyconn._errors import (
+    AttemptTimeoutError,
     BleakNotFoundError,
     ErrorKind,
     NotConnectedError,
@@ -174,6 +175,10 @@ class RoutedClient(BaseBleakClient):
         self._opening = client
         try:
             await client.connect(pair, **kwargs)
+        except TimeoutError as exc:
+            raise AttemptTimeoutError(
+                str(exc) or f"{self.address}: {radio.name} took too long", radio.name
+            ) from exc
         finally:
             self._opening = None
         self._client, self._source, self._radio = client, radio.name, radio

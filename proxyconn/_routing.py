@@ -3,18 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from proxyconn._errors import OutOfSlotsError
 from proxyconn._failures import classify
 from proxyconn._holding import Holding
 from proxyconn._memory import FailureMemory
-from proxyconn._models import NO_RSSI_VALUE, AllocationChange, AllocationChangeEvent
-from proxyconn._paths import Path, rank
+from proxyconn._models import (
+    NO_RSSI_VALUE,
+    AllocationChange,
+    AllocationChangeEvent,
+    RadioState,
+)
+from proxyconn._paths import Path, obstacle, rank
 from proxyconn._pins import NO_PINS, Pins
 from proxyconn._sightings import STALE_AFTER, Sighting
 from proxyconn.radio import Radio
 
+ATTEMPT_LIMIT = 25.0
+"""Seconds for which an attempt may occupy a slot: the firmware's own limit is 20 s (ESPHome
+esp32_ble_client), and its report takes a moment."""
+
+CLOSE_LIMIT = 12.0
+"""Seconds for a slot to come free once its link is not wanted any more: the firmware gives up
+waiting for the end of a link after 10 s (ESPHome pull request 16588)."""
+
 Candidate = tuple[Path, Radio]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What there is to say about a device before its paths are looked at.
+
+    Attributes:
+        radios: those that may reach it.
+        sighting: what is heard of it.
+        pins: what the user has said about it.
+        bonds: names of the radios that it is bonded through; empty if that does not matter.
+    """
+
+    radios: list[Radio]
+    sighting: Sighting | None
+    pins: Pins
+    bonds: set[str]
+
+    def elsewhere(self, radio: Radio) -> bool:
+        """Whether the device is bonded, and not through `radio`."""
+        return bool(self.bonds) and radio.name not in self.bonds
 
 
 class Routing:
@@ -35,7 +70,8 @@ class Routing:
         self.memory = FailureMemory()
         self._bonds: dict[str, set[str]] = {}
         self._holding: dict[Radio, Holding] = {}
-        self._holders: dict[str, set[Radio]] = {}
+        self._holders: dict[str, dict[Radio, float]] = {}
+        self._given_back: dict[str, tuple[Radio, float]] = {}
 
     # What the radios tell
 
@@ -45,31 +81,47 @@ class Routing:
         """Take note of the slots that a radio reports as taken or freed."""
         holding = self.holding(radio)
         for event in events:
-            holders = self._holders.setdefault(event.address, set())
+            holders = self._holders.setdefault(event.address, {})
             if event.change is AllocationChange.ALLOCATED:
-                holders.add(radio)
+                holders[radio] = now
                 holding.taken(event.address, now)
             else:
-                holders.discard(radio)
+                holders.pop(radio, None)
                 holding.freed(event.address, now)
-            if not holders:
-                del self._holders[event.address]
+            self._drop_if_free(event.address)
 
     def radio_removed(self, radio: Radio) -> None:
         """Forget what a radio holds: it has left."""
         self._holding.pop(radio, None)
         for address, holders in list(self._holders.items()):
-            holders.discard(radio)
-            if not holders:
-                del self._holders[address]
+            holders.pop(radio, None)
+            self._drop_if_free(address)
+
+    def _drop_if_free(self, address: str) -> None:
+        if not self._holders[address]:
+            del self._holders[address]
+            self._given_back.pop(address, None)
 
     def holding(self, radio: Radio) -> Holding:
         """Return what was seen of a radio's slots."""
         return self._holding.setdefault(radio, Holding())
 
-    def holder(self, address: str, but: Radio | None = None) -> Radio | None:
-        """Return a radio that reports a slot held for the address, other than `but`."""
-        return next((radio for radio in self._holders.get(address, ()) if radio is not but), None)
+    def given_back(self, address: str, radio: Radio, now: float) -> None:
+        """Take note that nobody wants the device on `radio` any more."""
+        if radio in self._holders.get(address, {}):
+            self._given_back[address] = (radio, now)
+
+    def holder(self, address: str, now: float, but: Radio | None = None) -> Radio | None:
+        """Return a radio other than `but` that holds a slot for the address, and may let go of it.
+
+        One that has had the time to let go, and has not, hangs: it is not waited for.
+        """
+        for radio, since in self._holders.get(address, {}).items():
+            given_back, at = self._given_back.get(address, (None, now))
+            hangs = given_back is radio and now >= max(since + ATTEMPT_LIMIT, at + CLOSE_LIMIT)
+            if radio is not but and not hangs and radio.state is not RadioState.WEDGED:
+                return radio
+        return None
 
     def is_heard(self, address: str) -> bool:
         """Whether any radio has heard the device."""
@@ -119,6 +171,26 @@ class Routing:
             pairing: whether a new bond will be made, so that no old one matters.
             ahead: callers that will be served before this one, by radio.
         """
+        known = self._known(address, pairing)
+        pairs = [
+            (self._path(address, radio, known, (ahead or {}).get(radio, 0), now), radio)
+            for radio in known.radios
+        ]
+        pairs.sort(key=lambda pair: rank(pair[0]))
+        return pairs
+
+    def is_reachable(self, address: str, *, pairing: bool) -> bool:
+        """Whether any of the candidates may be tried."""
+        known = self._known(address, pairing)
+        return any(
+            obstacle(
+                radio.connectable, radio.state, known.pins.pin(radio.name), known.elsewhere(radio)
+            )
+            is None
+            for radio in known.radios
+        )
+
+    def _known(self, address: str, pairing: bool) -> _Known:
         pins = self.pins.get(address, NO_PINS)
         sighting = self._sightings.get(address)
         heard = sighting.heard if sighting else {}
@@ -130,26 +202,10 @@ class Routing:
         bonds = set() if pairing else self._bonds.get(address, set())
         if not any(radio.name in bonds for radio in self._radios):
             bonds = set()
-        pairs = [
-            (
-                self._path(address, radio, sighting, pins, bonds, (ahead or {}).get(radio, 0), now),
-                radio,
-            )
-            for radio in radios
-        ]
-        pairs.sort(key=lambda pair: rank(pair[0]))
-        return pairs
+        return _Known(radios, sighting, pins, bonds)
 
-    def _path(
-        self,
-        address: str,
-        radio: Radio,
-        sighting: Sighting | None,
-        pins: Pins,
-        bonds: set[str],
-        ahead: int,
-        now: float,
-    ) -> Path:
+    def _path(self, address: str, radio: Radio, known: _Known, ahead: int, now: float) -> Path:
+        sighting = known.sighting
         heard = sighting.heard.get(radio) if sighting else None
         slots = radio.allocations()
         free = radio.free_slots()
@@ -167,8 +223,8 @@ class Routing:
             failures=self.memory.on_path(address, radio.name, now),
             radio_failures=self.memory.on_radio(radio.name, now, but=address),
             incumbent=heard is not None and sighting is not None and sighting.best is heard,
-            pin=pins.pin(radio.name),
-            bonded_elsewhere=bool(bonds) and radio.name not in bonds,
+            pin=known.pins.pin(radio.name),
+            bonded_elsewhere=known.elsewhere(radio),
         )
 
     def _wait(self, radio: Radio, free: int | None, ahead: int, now: float) -> float:

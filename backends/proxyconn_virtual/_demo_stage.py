@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
@@ -23,28 +23,30 @@ class Stage:
 
     Args:
         console: where to print.
+        clock: returns the time in seconds.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console
+        self._clock = clock
         self.claims = 0
         self._steps = 0
-        self._started = time.monotonic()
+        self._started = clock()
 
     @property
     def elapsed(self) -> float:
         """Seconds since the demo began."""
-        return time.monotonic() - self._started
+        return self._clock() - self._started
 
     @contextmanager
     def step(self, title: str, waiting: str) -> Iterator[None]:
         """Print a heading, then how long the step took; `waiting` is shown meanwhile."""
         self._steps += 1
         self.console.print(f"[bold cyan]{self._steps:>2} {escape(title)}[/]")
-        started = time.monotonic()
+        started = self._clock()
         with self.console.status(f"[dim]{escape(waiting)}[/]"):
             yield
-        self._line(f"[dim]{time.monotonic() - started:.2f} s[/]")
+        self._line(f"[dim]{self._clock() - started:.2f} s[/]")
         self.console.print()
 
     def title(self, text: str) -> None:

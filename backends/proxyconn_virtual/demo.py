@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
@@ -14,6 +15,8 @@ from proxyconn_virtual import _demo_client as app
 from proxyconn_virtual import _demo_house as house_of
 from proxyconn_virtual._demo_house import House
 from proxyconn_virtual._demo_stage import ClaimError, Stage
+from proxyconn_virtual._demo_stories import STORIES
+from proxyconn_virtual._fast_clock import FastLoop
 from proxyconn_virtual.cli import Radio
 from proxyconn_virtual.fleet import RadioKind
 from proxyconn_virtual.radio import LinkParameters
@@ -21,11 +24,28 @@ from proxyconn_virtual.radio import LinkParameters
 LONGEST = 55.0
 """Seconds after which the demo has failed."""
 
+LONGEST_STORY = 3600.0
+"""Seconds of its own clock after which a story has failed."""
+
+
+def _parse_story(name: str) -> str:
+    if name not in STORIES:
+        raise typer.BadParameter(f"there is no story {name!r}; known: {', '.join(STORIES)}")
+    return name
+
 
 def demo(
     *,
     radio: Radio = "simulated",
     seed: Annotated[int, typer.Option(help="Of everything random but the key.")] = 0,
+    story: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Tell how a proxy that went wrong is survived instead: {', '.join(STORIES)}.",
+            parser=_parse_story,
+        ),
+    ] = None,
 ) -> None:
     """Show everything at work on a virtual fleet, in about ten seconds.
 
@@ -34,14 +54,37 @@ def demo(
     has happened.
     """
     set_up_logging(verbose=False)
-    run(_demo(radio, seed))
+    if story is None:
+        run(_checked(lambda stage: _demo(stage, radio, seed), LONGEST))
+    else:
+        run(_checked(lambda stage: tell(stage, story), LONGEST_STORY), FastLoop)
 
 
-async def _demo(radio: RadioKind, seed: int) -> None:
-    stage = Stage(stdout())
+async def tell(stage: Stage, story: str) -> None:
+    """Tell a story; needs a FastLoop to be short.
+
+    Raises:
+        ClaimError: something it claims did not happen.
+        BleakError, TimeoutError, ExceptionGroup: something failed on the way.
+    """
+    summary = (STORIES[story].__doc__ or "").strip()
+    stage.console.print(
+        f"\n[bold]{story}[/]: {summary}\n"
+        "[dim]Seconds are those of the story: all waiting is skipped.[/]\n"
+    )
+    await STORIES[story](stage)
+
+
+async def _demo(stage: Stage, radio: RadioKind, seed: int) -> None:
+    await play(stage, house_of.build(radio, seed, spared=app.LATE))
+
+
+async def _checked(show: Callable[[Stage], Awaitable[None]], longest: float) -> None:
+    """Show something, `longest` seconds at most, and make an error of what did not happen."""
+    stage = Stage(stdout(), asyncio.get_running_loop().time)
     try:
-        async with asyncio.timeout(LONGEST):
-            await play(stage, house_of.build(radio, seed, spared=app.LATE))
+        async with asyncio.timeout(longest):
+            await show(stage)
     except ClaimError as exc:
         raise CommandFailedError(f"this did not happen: {exc}") from exc
     except TimeoutError as exc:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import typer
@@ -33,14 +33,22 @@ class CommandFailedError(Exception):
     """The command did not do what was asked; the text says why."""
 
 
-def run(command: Coroutine[Any, Any, None]) -> None:
+def run(
+    command: Coroutine[Any, Any, None],
+    make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
     """Run a command to its end, or until a signal; links are closed before this returns.
+
+    Args:
+        command: what to run.
+        make_loop: makes the event loop; None for the usual one.
 
     Raises:
         typer.Exit: with the exit code of anything but success.
     """
     try:
-        asyncio.run(_until_terminated(command))
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            runner.run(_until_terminated(command))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except asyncio.CancelledError:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from proxyconn_virtual._demo_house import build
 from proxyconn_virtual._demo_stage import ClaimError, Stage
+from proxyconn_virtual._demo_stories import STORIES
 from proxyconn_virtual.demo import play
 from tests.cli.conftest import Program
 
@@ -59,3 +60,19 @@ def test_claims(stage: Stage) -> None:
     with pytest.raises(ClaimError, match="it snows"):
         stage.confirm(False, "it snows")
     assert stage.claims == 1
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_stories(program: Program, story: str) -> None:
+    """Each story of a proxy that went wrong ends well, and says what it is about."""
+    done = await program.run("demo", "--story", story, COLUMNS="80")
+    assert (done.code, done.err) == (0, "")
+    assert f"{story}: " in done.out
+    assert "claims hold" in done.out
+
+
+async def test_an_unknown_story(program: Program) -> None:
+    """Those there are are named."""
+    done = await program.run("demo", "--story", "snow-white")
+    assert done.code == 2
+    assert all(story in " ".join(done.err.split()) for story in STORIES)

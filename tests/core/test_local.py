@@ -147,5 +147,5 @@ async def test_deadline_ends_a_wait(script: Callable[..., Any]) -> None:
     plan = Plan()
     with pytest.raises(BleakConnectionError):
         await establish_connection(run.client_class(), local_device(plan), "Kettle", deadline=0.25)
-    assert len(run.connects) == 3
+    assert len(run.connects) == 2
     assert plan.links == 0

@@ -10,6 +10,7 @@ import pytest
 from proxyconn import ErrorKind, LinkError, OutOfSlotsError, RadioState, RadioUnavailableError
 from proxyconn._hub import Hub
 from proxyconn._queue import PLACE_KEPT, UNREACHABLE_TIMEOUT
+from proxyconn._routing import CLOSE_LIMIT
 from proxyconn.radio import Radio
 
 from .fake_radio import FakeRadio
@@ -165,6 +166,22 @@ async def test_one_address_on_one_radio(hub: Hub) -> None:
     with pytest.raises(LinkError, match="connected through near") as caught:
         await hub.queue.take(address(1), 1)
     assert caught.value.kind is ErrorKind.IN_USE
+
+
+async def test_a_radio_that_hangs_is_not_waited_for(hub: Hub) -> None:
+    """A slot that outlives every limit of the firmware's blocks its own radio only."""
+    near, far = FakeRadio(hub, "near"), FakeRadio(hub, "far")
+    near.hear(address(1), -50)
+    far.hear(address(1), -60)
+    assert await hub.queue.take(address(1), 1) is near
+    near.report(address(1))
+    await asyncio.sleep(20)
+    loop = asyncio.get_running_loop()
+    hub.routing.note(address(1), near, TimeoutError(), loop.time())
+    hub.queue.give_back(address(1))
+    given_up = loop.time()
+    assert await hub.queue.take(address(1), 100) is far
+    assert loop.time() - given_up == pytest.approx(CLOSE_LIMIT, abs=0.5)
 
 
 async def test_a_radio_that_does_not_let_go_is_named(hub: Hub) -> None:
