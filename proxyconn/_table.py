@@ -18,6 +18,9 @@ SWEEP_EVERY = 60.0
 MOST_SIGHTINGS = 20_000
 """Devices remembered at most: phones change their address every few minutes."""
 
+LAST_ADDRESS = 0xFFFFFFFFFFFF
+"""A device's address has 48 bits (Core Specification vol 6 B 1.3); what is larger is none."""
+
 KEPT_SIGHTINGS = 15_000
 """Devices left after those that were heard longest ago had to go."""
 
@@ -75,6 +78,8 @@ class SightingTable(Mapping[str, Sighting]):
             rssi = report.rssi
             heard = known.get(report.address)
             if heard is None:
+                if report.address > LAST_ADDRESS:
+                    continue
                 heard = known[report.address] = self._first_heard(radio, report, now)
             else:
                 heard.interval += RHYTHM_SMOOTHING * (now - heard.at - heard.interval)
@@ -92,6 +97,8 @@ class SightingTable(Mapping[str, Sighting]):
             if data != sighting.payload:
                 sighting.payload = data
                 sighting.take(parse(data))
+                # Whoever was wrong about it first must not be believed for ever.
+                sighting.device.details["address_type"] = report.address_type
                 callbacks = fresh_for
             if callbacks:
                 # AdvertisementData(...) takes twice as long, and sighting.report(rssi) a call.

@@ -10,9 +10,14 @@ from typing import Protocol
 from zeroconf import RecordUpdate, RecordUpdateListener, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from ._identity import mac_digits, plain_text
+
 SERVICE_TYPE = "_esphomelib._tcp.local."
 RESOLVE_TIMEOUT = 3.0
 """Seconds to wait for the records of a service."""
+
+MOST_RESOLVING = 256
+"""Services whose records are waited for at once."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -98,6 +103,9 @@ class ProxyBrowser(RecordUpdateListener):
         if state_change is ServiceStateChange.Removed:
             self._listener.device_left(_node(name))
             return
+        if len(self._tasks) >= MOST_RESOLVING:
+            _LOGGER.debug("%r: not looked up, for %d others are", name, MOST_RESOLVING)
+            return
         task = asyncio.get_running_loop().create_task(self._resolve(name))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -105,17 +113,15 @@ class ProxyBrowser(RecordUpdateListener):
     async def _resolve(self, name: str) -> None:
         info = AsyncServiceInfo(SERVICE_TYPE, name)
         if not await info.async_request(self._zeroconf.zeroconf, RESOLVE_TIMEOUT * 1000):
-            _LOGGER.debug("%s: its records did not arrive in %g s", name, RESOLVE_TIMEOUT)
+            _LOGGER.debug("%r: its records did not arrive in %g s", name, RESOLVE_TIMEOUT)
             return
         addresses = info.parsed_scoped_addresses()
-        mac = _text(info, b"mac").lower()
-        if not addresses or not mac or info.port is None:
-            _LOGGER.debug("%s: its records lack address, port or mac", name)
+        node, mac = _node(name), mac_digits(_text(info, b"mac"))
+        if not addresses or mac is None or not info.port or node != plain_text(node):
+            _LOGGER.debug("%r: its name, address, port or mac is missing or none", name)
             return
         config_hash = _text(info, b"config_hash") or None
-        self._listener.device_found(
-            FoundDevice(_node(name), mac, addresses[0], info.port, config_hash)
-        )
+        self._listener.device_found(FoundDevice(node, mac, addresses[0], info.port, config_hash))
 
 
 def _node(name: str) -> str:

@@ -67,6 +67,11 @@ def is_unidentified(session: ProxySession) -> bool:
     return not (session.mac or session.proxy.name or session.problem)
 
 
+def is_unproven(session: ProxySession) -> bool:
+    """Whether a session has nothing but the word of its device for who that is."""
+    return session.proxy.noise_psk is None
+
+
 def session_of_mac(
     sessions: Iterable[ProxySession], mac: str, but: ProxySession
 ) -> ProxySession | None:

@@ -22,6 +22,7 @@ from proxyconn.radio import (
     Radio,
     RadioSink,
     RadioState,
+    Report,
 )
 
 from ._adverts import advertisement_data
@@ -29,7 +30,7 @@ from ._cache import GattCache
 from ._discovery import DiscoveryListener, FoundDevice, ProxyBrowser
 from ._listener import SessionListener
 from ._messages import BluetoothLERawAdvertisementsResponse
-from ._roster import LOOK_AGAIN, NotProxies, is_of, is_unidentified, session_of_mac
+from ._roster import LOOK_AGAIN, NotProxies, is_of, is_unidentified, is_unproven, session_of_mac
 from ._session import NOT_A_PROXY, ProxySession
 from .client import ESPHomeClient
 
@@ -38,6 +39,16 @@ HOLD_TIME = 3.0
 
 TURN_TIME = 30.0
 """Seconds for which one of two addresses of a proxy is tried before it is the other's turn."""
+
+MOST_BATCH = 4096
+"""Bytes of a batch whose advertisements are not looked at one by one: ESPHome's largest, 16 of 62
+bytes each (bluetooth_proxy.cpp FLUSH_BATCH_SIZE), has a third of them."""
+
+MOST_DATA = 1650
+"""Bytes of an advertisement, extended ones included (Core Specification vol 4 E 7.8.54)."""
+
+MOST_FOUND = 512
+"""ESPHome devices taken from mDNS: any program on the network can announce any number."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -123,7 +134,10 @@ class ESPHomeRadio(SessionListener):
         self, session: ProxySession, message: BluetoothLERawAdvertisementsResponse
     ) -> None:
         """Pass a batch of advertisements on."""
-        self._sink.heard(self, message.advertisements, advertisement_data)
+        reports: Sequence[Report[bytes]] = message.advertisements
+        if message.ByteSize() > MOST_BATCH:
+            reports = [report for report in reports if len(report.data) <= MOST_DATA]
+        self._sink.heard(self, reports, advertisement_data)
 
 
 class ESPHomeBackend(DiscoveryListener):
@@ -181,12 +195,16 @@ class ESPHomeBackend(DiscoveryListener):
 
     def device_found(self, found: FoundDevice) -> None:
         """Take a device that appeared, or has other records now."""
+        if found.mac not in self._found and len(self._found) >= MOST_FOUND:
+            _LOGGER.debug("%s: ignored, for %d devices are known", found.name, MOST_FOUND)
+            return
         self._found[found.mac] = found
         if self._closing or self._not_proxies.skips(found, self._now()):
             return
-        radio = next((one for one in self._radios if is_of(one.session, found)), None)
+        key = self._options.key_for(found.name)
+        radio = next((one for one in self._radios if self._is_it(one, found, key)), None)
         if radio is None:
-            self._find_place_for(found)
+            self._find_place_for(found, key)
         elif radio.session.is_up:
             _LOGGER.debug("%s: announced at %s:%d", found.name, found.host, found.port)
         elif found.mac == radio.session.mac and self._address(radio) != found.address:
@@ -194,12 +212,19 @@ class ESPHomeBackend(DiscoveryListener):
         else:
             radio.session.notify_seen()
 
-    def _find_place_for(self, found: FoundDevice) -> None:
+    def _is_it(self, radio: ESPHomeRadio, found: FoundDevice, key: str | None) -> bool:
+        """Whether a radio is a device that mDNS has found, and for which there is this key.
+
+        A device that nobody named, and that cannot prove who it is, keeps out none that can.
+        """
+        usurper = key is not None and radio.named is None and is_unproven(radio.session)
+        return is_of(radio.session, found) and not usurper
+
+    def _find_place_for(self, found: FoundDevice, key: str | None) -> None:
         if self._holding and any(is_unidentified(radio.session) for radio in self._radios):
             # It may be one of those: wait until they have said who they are, or failed to.
             self._held.add(found.mac)
             return
-        key = self._options.key_for(found.name)
         proxy = Proxy(found.host, found.port, noise_psk=key, name=found.name)
         self._spawn(self._join(proxy, expected_mac=found.mac).start())
 
@@ -244,13 +269,17 @@ class ESPHomeBackend(DiscoveryListener):
     def _admit(self, session: ProxySession, info: DeviceInfo) -> bool:
         """Let one session alone speak to a device: a second one would take the first one's place.
 
-        Of two the one that is up stays.
+        Of two the one with a key stays, for without one anybody can say to be any device; else the
+        one that is up.
         """
         sessions = [radio.session for radio in self._radios]
         other = session_of_mac(sessions, session.mac or "", but=session)
         if other is None:
             return True
-        loser = session if other.is_up else other
+        if is_unproven(session) != is_unproven(other):
+            loser = session if is_unproven(session) else other
+        else:
+            loser = session if other.is_up else other
         _LOGGER.info(
             "%s: %s:%d is the same proxy as %s:%d, and is left alone",
             info.name,
