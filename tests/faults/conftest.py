@@ -8,14 +8,18 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from bleak import BleakClient
+from google.protobuf.message import Message
 
 from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
 from proxyconn.radio import Radio, RadioState
+from proxyconn_proto import bluetooth_proxy_pb2 as pb
+from proxyconn_virtual.events import Disconnected, OpenFailed, ProxyEvent
 from proxyconn_virtual.fault_catalogue import CATALOGUE, FaultName
+from proxyconn_virtual.faults import Injector, Passed
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
@@ -25,6 +29,8 @@ RECORD = "PROXYCONN_RECOVERY_FILE"
 """Environment variable with the file that measurements are appended to, as JSON lines."""
 
 VALUE, OTHER, ECHO, SECRET = (f"0000fff{n}-0000-1000-8000-00805f9b34fb" for n in (1, 2, 3, 4))
+
+M = TypeVar("M", bound=Message)
 
 Record = Callable[[str, str, float, str], None]
 
@@ -104,12 +110,25 @@ def peripheral(number: int, rooms: list[str]) -> Peripheral:
     )
 
 
+class Tap(Injector):
+    """Keeps what the first proxy sends, behind its fault."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+
+    def outgoing(self, message: Message) -> Passed:
+        """Keep a message, and let it pass."""
+        self.sent.append(message)
+        return (message,)
+
+
 class Home:
     """Virtual proxies, the fleet that uses them, and the clock of a fault.
 
     Attributes:
         near: the proxy that hears every device best.
         drops: address of each disconnected callback.
+        events: what the first proxy has told since the fault struck.
     """
 
     def __init__(
@@ -120,6 +139,8 @@ class Home:
         self.virtual = virtual
         self.fleet = fleet
         self.drops: list[str] = []
+        self.events: list[ProxyEvent] = []
+        self._tap = Tap()
         self._record = record
         self._struck: float | None = None
         self._recorded = False
@@ -148,7 +169,27 @@ class Home:
     def strike(self, argument: str | float | None = None, *, seed: int = 0) -> Callable[[], None]:
         """Inject the fault into the first proxy; return what ends it."""
         self._struck = self.now
-        return self.near.inject(self.fault, argument, seed=seed)
+        self.near.add_observer(self.events.append)
+        undo = self.near.inject(self.fault, argument, seed=seed)
+        self.near.injectors.append(self._tap)
+        return undo
+
+    def notices(self) -> list[tuple[bool, int, int]]:
+        """Return connected, MTU and error of each notice that the first proxy has sent since."""
+        return [
+            (message.connected, message.mtu, message.error)
+            for message in self._tap.sent
+            if isinstance(message, pb.BluetoothDeviceConnectionResponse)
+        ]
+
+    def sent(self, message_class: type[M]) -> list[M]:
+        """Return each message of a class that the first proxy has sent since the fault struck."""
+        return [message for message in self._tap.sent if isinstance(message, message_class)]
+
+    def reasons(self) -> list[int]:
+        """Return the reason of each attempt that failed, and link that ended, since."""
+        ends = (OpenFailed, Disconnected)
+        return [event.reason for event in self.events if isinstance(event, ends)]
 
     def record(self, outcome: str) -> None:
         """Record how long it took since the fault struck."""

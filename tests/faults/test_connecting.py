@@ -28,6 +28,7 @@ async def test_lost_disconnect(open_home: OpenHome, profile: str) -> None:
     home.drop_link(8)
     await until(lambda: not client.is_connected, 5.0)
     await until(lambda: home.drops == [address(1)], 1.0)
+    assert not home.notices()
     home.record("told by the slot report")
     undo()
     await home.works()
@@ -42,7 +43,8 @@ async def test_connect_silent(open_home: OpenHome, profile: str) -> None:
     home.strike()
     client = await home.connect()
     home.record("connected through another proxy")
-    assert home.since < 45.0
+    assert 19.0 < home.since < 45.0
+    assert not home.notices()
     assert await client.read_gatt_char(VALUE) == b"value"
     await client.disconnect()
     await home.all_free()
@@ -71,7 +73,7 @@ async def test_connected_never(open_home: OpenHome, profile: str) -> None:
     home.strike()
     client = await home.connect()
     home.record("connected through another proxy")
-    assert home.since < 45.0
+    assert 19.0 < home.since < 45.0
     await client.disconnect()
     await home.all_free()
 
@@ -83,7 +85,7 @@ async def test_late_connected(open_home: OpenHome, profile: str) -> None:
     undo = home.strike(25)
     client = await home.connect()
     home.record("connected by a later attempt")
-    assert home.since < 60.0
+    assert 19.0 < home.since < 60.0
     undo()
     assert await client.read_gatt_char(VALUE) == b"value"
     await client.disconnect()
@@ -117,6 +119,7 @@ async def test_true_then_false(open_home: OpenHome, profile: str) -> None:
     client = await home.connect()
     home.record("connected by the next attempt")
     assert home.since < 10.0
+    assert [connected for connected, _, _ in home.notices()] == [True, False, True]
     assert client.is_connected
     assert not home.drops
     await client.disconnect()
@@ -184,7 +187,8 @@ async def test_out_of_slots_zero(open_home: OpenHome, profile: str) -> None:
     home.strike(2)
     client = await home.connect()
     home.record("connected by a later attempt")
-    assert 1.0 < home.since < 15.0
+    assert home.since < 15.0
+    assert home.notices()[:3] == [(False, 0, 0), (False, 0, 0), (True, 247, 0)]
     await client.disconnect()
     await home.all_free()
 
@@ -210,6 +214,7 @@ async def test_out_of_slots_zero_elsewhere(open_home: OpenHome, profile: str) ->
     client = await home.connect()
     home.record("connected through another proxy")
     assert home.since < 6.0
+    assert (False, 0, 0) in home.notices()
     await client.disconnect()
     await home.all_free()
 
@@ -246,6 +251,7 @@ async def test_mtu_with_cache(open_home: OpenHome, name: Name, profile: str) -> 
     client = await home.connect()
     home.record("connected")
     assert home.near.snapshot().received["BluetoothGATTGetServicesRequest"] == 1
+    assert home.notices() == [(True, 517 if name is Name.STALE_MTU else 23, 0)]
     assert client.mtu_size == 247
     await client.disconnect()
     await home.all_free()
@@ -259,7 +265,8 @@ async def test_queued_behind(open_home: OpenHome, profile: str) -> None:
     client = await home.connect(max_attempts=2)
     home.record("connected")
     undo()
-    assert home.since < 45.0
+    assert 19.0 < home.since < 45.0
+    assert home.reasons() == [256]
     assert await client.read_gatt_char(VALUE) == b"value"
     await client.disconnect()
     await home.all_free()
@@ -274,6 +281,7 @@ async def test_several_at_once(open_home: OpenHome, profile: str) -> None:
     clients = await asyncio.gather(*(home.connect(n, max_attempts=1) for n in (1, 2)))
     home.record("two connected")
     undo()
+    assert 16.0 < home.since < 40.0
     for client in clients:
         await client.disconnect()
     await home.all_free(60.0)

@@ -23,6 +23,7 @@ async def test_radio_62_burst(open_home: OpenHome, profile: str) -> None:
     client = await home.connect()
     home.record("connected by the fourth attempt")
     assert home.since < 6.0
+    assert home.reasons() == [62] * 3
     await client.disconnect()
     await home.all_free()
 
@@ -34,7 +35,7 @@ async def test_radio_256_late(open_home: OpenHome, profile: str) -> None:
     home.strike()
     client = await home.connect()
     home.record("connected through another proxy")
-    assert home.since < 30.0
+    assert 19.0 < home.since < 30.0
     await client.disconnect()
     await home.all_free()
 
@@ -72,6 +73,7 @@ async def test_radio_19_discovery(open_home: OpenHome, profile: str) -> None:
     client = await home.connect()
     home.record("connected by the third attempt")
     assert home.since < 5.0
+    assert home.reasons() == [19, 19]
     assert not home.drops
     assert await client.read_gatt_char(VALUE) == b"value"
     await client.disconnect()
@@ -130,6 +132,7 @@ async def test_late_disconnect_event(open_home: OpenHome, profile: str) -> None:
     client = await home.connect()
     await asyncio.sleep(2.0)
     undo()
+    assert 22 in home.reasons()
     if client.is_connected:
         await client.disconnect()
     await home.works()

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from proxyconn import BleakOutOfConnectionSlotsError, RadioState
+from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual._profiles import PROFILES
 from proxyconn_virtual.fault_catalogue import FaultName as Name
 from tests.faults.conftest import VALUE, OpenHome, address, in_profiles, until
@@ -29,6 +30,7 @@ async def test_duplicate_slot(open_home: OpenHome, profile: str) -> None:
     assert await client.read_gatt_char(VALUE) == b"value"
     await asyncio.sleep(5.0)
     assert client.is_connected
+    assert [held for held, _ in home.near.snapshot().slots] == [address(1)] * 2
     assert not home.drops
     await client.disconnect()
     await asyncio.sleep(SETTLED if home.near.profile.allocated else 0.0)
@@ -55,6 +57,9 @@ async def test_slot_mismatch(open_home: OpenHome, profile: str, how: str) -> Non
     for client in (first, second):
         assert await client.read_gatt_char(VALUE) == b"value"
     assert not home.drops
+    report = home.sent(pb.BluetoothConnectionsFreeResponse)[-1]
+    listed = {"zeros": 3, "absent": 0, "short": 1 if home.near.profile.allocated else 0}[how]
+    assert (report.free, len(report.allocated)) == (1, listed)
     await first.disconnect()
     await second.disconnect()
     await home.works()
@@ -90,6 +95,7 @@ async def test_slot_leak_beside_a_link(open_home: OpenHome, profile: str) -> Non
     home = await open_home(Name.SLOT_LEAK, profile)
     client = await home.connect()
     home.strike(2)
+    assert home.near.snapshot().free == 0
     await until(lambda: home.near.snapshot().free == 2, SETTLED)
     home.record("slots free")
     assert client.is_connected
@@ -108,6 +114,7 @@ async def test_wedged_connecting(open_home: OpenHome, profile: str) -> None:
     undo = home.strike(address(1))
     client = await home.connect(1)
     home.record("connected through another proxy")
+    assert home.near.snapshot().slots[0] == (address(1), "connecting")
     assert home.since < 60.0
     before = home.now
     other = await home.connect(2)

@@ -242,7 +242,7 @@ async def slot_limit_tcp(s: Scene) -> None:
     """A new connection is closed without a byte; the old one stays."""
     undo = s.proxy.inject(Name.SLOT_LIMIT_TCP)
     reader, writer = await asyncio.open_connection(s.proxy.host, s.proxy.port)
-    assert await reader.read() == b""
+    assert await asyncio.wait_for(reader.read(), 1) == b""
     writer.close()
     await s.link()
     undo()
