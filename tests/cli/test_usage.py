@@ -23,13 +23,25 @@ def test_help_lists_commands(invoke: Invoke) -> None:
     """--help lists our commands and those that come by entry point."""
     result = invoke("--help")
     assert result.exit_code == 0
-    for name in ("discover", "scan", "slots", "services", "read", "write", "notify", "params"):
+    for name in (
+        "discover",
+        "scan",
+        "slots",
+        "services",
+        "read",
+        "write",
+        "notify",
+        "params",
+        "run",
+    ):
         assert f" {name} " in result.output
     assert " virtual " in result.output
     assert " demo " in result.output
 
 
-@pytest.mark.parametrize("command", ["discover", "scan", "read", "params", "virtual", "demo"])
+@pytest.mark.parametrize(
+    "command", ["discover", "scan", "read", "params", "run", "virtual", "demo"]
+)
 def test_help_tells_no_key(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """The help of a command does not show the key in the environment."""
     monkeypatch.setenv("PROXYCONN_KEY", KEY)
@@ -64,6 +76,9 @@ def test_help_tells_no_key(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, comm
         (["virtual", "--prefix", "a" * 23], "is not 1 to 22"),
         (["virtual", "--interface", "::1"], "not an IPv4 address"),
         (["demo", "--seed", "x"], "--seed"),
+        (["run"], "PROGRAM"),
+        (["run", "--frob", "program"], "--frob"),
+        (["run", "--no-discover", "program"], "no proxy to use"),
     ],
 )
 def test_bad_usage(invoke: Invoke, arguments: list[str], words: str) -> None:
