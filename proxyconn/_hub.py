@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn._device import colon_address
+from proxyconn._errors import OutOfSlotsError
 from proxyconn._models import AllocationChangeEvent
 from proxyconn._paths import Path
 from proxyconn._pins import Pins
-from proxyconn._queue import LinkQueue
+from proxyconn._queue import LinkQueue, is_idle
 from proxyconn._routing import Routing
 from proxyconn._sightings import Sighting
 from proxyconn._table import SightingTable
@@ -27,28 +28,32 @@ AllocationCallback = Callable[[AllocationChangeEvent], object]
 
 
 class _Refused:
-    """A caller that a radio refused although it reported free slots: it waits for one more.
+    """A caller that a radio refused although it reported free slots: it waits for a better moment.
 
     Args:
-        radios: those that may do.
-        future: resolved when one of them reports more free slots than before.
+        by: the radio.
+        future: resolved when it reports more free slots than before, or another one can be taken.
+        others: radios that will do as well.
     """
 
-    def __init__(self, radios: Iterable[Radio], future: asyncio.Future[None]) -> None:
+    def __init__(self, by: Radio, future: asyncio.Future[None], others: Container[Radio]) -> None:
         self.future = future
-        self._free = {radio: _free(radio) for radio in radios}
+        self._by = by
+        self._others = others
+        self._free = _reported_free(by)
 
     def look(self, radio: Radio) -> None:
-        """Take a radio's present report; the same again would only be the next refusal."""
-        if radio not in self._free:
-            return
-        free = _free(radio)
-        if free > self._free[radio] and not self.future.done():
+        """Take what a radio reports; the same again would only be the next refusal."""
+        if radio is self._by:
+            before, self._free = self._free, _reported_free(radio)
+            helps = self._free > before
+        else:
+            helps = radio in self._others and is_idle(radio)
+        if helps and not self.future.done():
             self.future.set_result(None)
-        self._free[radio] = free
 
 
-def _free(radio: Radio) -> int:
+def _reported_free(radio: Radio) -> int:
     slots = radio.allocations()
     return slots.free if slots else 0
 
@@ -70,6 +75,7 @@ class Hub:
         self.closed = False
         self.routing = Routing(self.radios, self.sightings, pins)
         self.queue = LinkQueue(self.routing, lambda: self.radios, self.describe_radios)
+        self._refusals: dict[str, Radio] = {}
         self._refused: set[_Refused] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -85,6 +91,7 @@ class Hub:
         if radio in self.radios:
             self.radios.remove(radio)
         self.routing.radio_removed(radio)
+        self._refusals = {key: by for key, by in self._refusals.items() if by is not radio}
         self.sightings.forget_radio(radio)
         self.state_changed(radio)
 
@@ -180,6 +187,10 @@ class Hub:
 
     def attempt_ended(self, address: str, radio: Radio, error: BaseException | None) -> None:
         """Remember how an attempt through `radio` ended; None for success."""
+        if isinstance(error, OutOfSlotsError):
+            self._refusals[address] = radio
+        else:
+            self._refusals.pop(address, None)
         self.routing.note(address, radio, error, self._loop.time())
 
     def link_ended(self, address: str) -> None:
@@ -190,18 +201,19 @@ class Hub:
             sighting.touch(radio, self._loop.time())
 
     async def wait_for_report(self, address: str, timeout: float) -> bool:
-        """Wait, if the radio that the queue would give has failed the device, for one more slot.
+        """Wait, if the last attempt was refused for want of a slot, until another may succeed.
 
-        True at once if it has not failed it, or if there is none to give; False after `timeout`
-        seconds without a radio that reports more free slots than before.
+        True at once if it was not, or if another radio can be taken; False after `timeout` seconds
+        in which no other radio came free and the one that refused reported no more free slots.
         """
-        candidates = self.routing.candidates(address, self._loop.time())
-        usable = [pair for pair in candidates if pair[0].usable]
-        # By its own report, since slots that are promised to others may be refused to them as well.
-        failures = next((path.failures for path, radio in usable if _free(radio)), 0.0)
-        if not failures:
+        by = self._refusals.pop(address, None)
+        if by is None:
             return True
-        waiter = _Refused((radio for _, radio in usable), self._loop.create_future())
+        candidates = self.routing.candidates(address, self._loop.time())
+        others = {radio for path, radio in candidates if path.usable and radio is not by}
+        if any(map(is_idle, others)):
+            return True
+        waiter = _Refused(by, self._loop.create_future(), others)
         self._refused.add(waiter)
         try:
             async with asyncio.timeout(timeout):

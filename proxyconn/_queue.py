@@ -181,7 +181,7 @@ class LinkQueue:
         if self._timer is None:
             self._timer = self._loop.call_later(LOOK_AGAIN, self._look_again)
         now = self._loop.time()
-        idle = {radio for radio in self.radios() if _is_idle(radio)}
+        idle = {radio for radio in self.radios() if is_idle(radio)}
         ahead: dict[Radio, int] = {}
         for waiter in self._waiters:
             if not idle:
@@ -304,7 +304,8 @@ def _granted(future: asyncio.Future[Radio]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
 
 
-def _is_idle(radio: Radio) -> bool:
+def is_idle(radio: Radio) -> bool:
+    """Whether a radio can be given to a caller: it opens no link, and has a slot."""
     return radio.connecting == 0 and radio.free_slots() != 0
 
 

@@ -140,7 +140,8 @@ class Routing:
         if failure is None or not failure.rule.path_failed:
             return
         # A radio that is full, and has said so, is not to blame; one that contradicts itself is.
-        if not isinstance(error, OutOfSlotsError) or radio.free_slots():
+        slots = radio.allocations()
+        if not isinstance(error, OutOfSlotsError) or slots is None or slots.free:
             self.memory.fail(address, radio.name, now)
 
     def bonded(self, address: str, radio: Radio) -> None:

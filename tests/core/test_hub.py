@@ -7,13 +7,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from proxyconn import ErrorKind, LinkError, RadioState
+from proxyconn import ErrorKind, LinkError, OutOfSlotsError
 from proxyconn._hub import Hub
 
 from .fake_radio import FakeRadio
 
 pytestmark = pytest.mark.looptime
 
+REFUSED = OutOfSlotsError("refused")
 DEVICE, OTHER = "C4:00:00:00:00:01", "C4:00:00:00:00:02"
 
 
@@ -30,7 +31,7 @@ async def test_the_refused_do_not_wake_each_other(hub: Hub) -> None:
     """
     radio = FakeRadio(hub, "kitchen", 1)
     radio.hear(DEVICE, -50)
-    hub.attempt_ended(DEVICE, radio, LinkError("refused", kind=ErrorKind.TRANSIENT))
+    hub.attempt_ended(DEVICE, radio, REFUSED)
     radio.claim(OTHER)
     waiting = asyncio.create_task(hub.wait_for_report(DEVICE, 4.0))
     await asyncio.sleep(1.0)
@@ -48,28 +49,55 @@ async def test_the_refused_do_not_wake_each_other(hub: Hub) -> None:
 
 
 async def test_a_refusal_is_waited_out(hub: Hub) -> None:
-    """Without another report the wait takes its full time; a radio that did not fail ends it."""
+    """Without another report the wait takes its full time, once for each refusal."""
     radio = FakeRadio(hub, "kitchen")
     radio.hear(DEVICE, -50)
     assert await hub.wait_for_report(DEVICE, 4.0)
-    hub.attempt_ended(DEVICE, radio, LinkError("refused", kind=ErrorKind.TRANSIENT))
+    hub.attempt_ended(DEVICE, radio, REFUSED)
     assert not await hub.wait_for_report(DEVICE, 4.0)
+    assert await hub.wait_for_report(DEVICE, 4.0)
+    hub.attempt_ended(DEVICE, radio, LinkError("lost", kind=ErrorKind.LINK_TERMINATED))
+    assert await hub.wait_for_report(DEVICE, 4.0)
     assert asyncio.get_running_loop().time() == pytest.approx(4.0)
 
 
-async def test_a_better_radio_without_a_slot_changes_nothing(hub: Hub) -> None:
-    """The radio that would be given next is the one that refused; a slot of the other one helps."""
+async def test_another_radio_ends_the_wait(hub: Hub) -> None:
+    """One that can be taken does so, once it is neither full nor busy."""
     near, far = FakeRadio(hub, "near", 1), FakeRadio(hub, "far", 1)
     near.hear(DEVICE, -50)
     far.hear(DEVICE, -60)
-    near.report(OTHER)
-    hub.attempt_ended(DEVICE, far, LinkError("refused", kind=ErrorKind.TRANSIENT))
+    near.claim(OTHER)
+    hub.attempt_ended(DEVICE, far, REFUSED)
     waiting = asyncio.create_task(hub.wait_for_report(DEVICE, 4.0))
+    await asyncio.sleep(1.0)
+    near.report(OTHER)
     await asyncio.sleep(1.0)
     assert not waiting.done()
     near.report()
     assert await waiting
-    far.become(RadioState.GONE)
-    near.report(OTHER)
-    assert await hub.wait_for_report(DEVICE, 4.0), "the queue is the place to wait"
-    assert asyncio.get_running_loop().time() == pytest.approx(1.0)
+    hub.attempt_ended(DEVICE, far, REFUSED)
+    assert await hub.wait_for_report(DEVICE, 4.0)
+    assert asyncio.get_running_loop().time() == pytest.approx(2.0)
+
+
+async def test_a_radio_that_left_is_not_waited_for(hub: Hub) -> None:
+    """What it refused is forgotten with it."""
+    radio = FakeRadio(hub, "kitchen")
+    radio.hear(DEVICE, -50)
+    hub.attempt_ended(DEVICE, radio, REFUSED)
+    hub.radio_removed(radio)
+    assert await hub.wait_for_report(DEVICE, 4.0)
+    assert asyncio.get_running_loop().time() == 0.0
+
+
+async def test_who_is_to_blame_for_a_refusal(hub: Hub) -> None:
+    """A radio that has said that it is full is not; one that has not is, promises or no promises."""
+    radio = FakeRadio(hub, "kitchen", 1)
+    radio.hear(DEVICE, -50)
+    radio.report(OTHER)
+    hub.attempt_ended(DEVICE, radio, REFUSED)
+    assert not hub.paths(DEVICE)[0].failures
+    radio.report()
+    radio.claim(OTHER)
+    hub.attempt_ended(DEVICE, radio, REFUSED)
+    assert hub.paths(DEVICE)[0].failures == 1.0
