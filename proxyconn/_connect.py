@@ -49,6 +49,9 @@ WAITS_FOR_CONTROLLER = frozenset(
 )
 """Failures after which a controller needs its time, whatever the local stack knows of the link."""
 
+WAITS_FOR_RADIO = frozenset({ErrorKind.OUT_OF_SLOTS, ErrorKind.RADIO_UNAVAILABLE})
+"""Failures that use up no attempt before a deadline: nothing was tried."""
+
 _LOGGER = logging.getLogger(__name__)
 
 ClientT = TypeVar("ClientT", bound=BleakClient)
@@ -175,7 +178,7 @@ class _Connection(Generic[ClientT]):
             if failure is None:
                 return client
             assert self.last_error is not None
-            if not (self._waits_for_slots(failure) or self.budget.spend(failure)):
+            if not (self._costs_nothing(failure) or self.budget.spend(failure)):
                 raise self._final_error(failure) from self.last_error
             if self.on_retry:
                 self.on_retry(
@@ -196,10 +199,10 @@ class _Connection(Generic[ClientT]):
             if self._refresh_device(failure):
                 client = self._make_client()
 
-    def _waits_for_slots(self, failure: Failure) -> bool:
-        """Whether this failure costs nothing: a full proxy, and a deadline that has not passed."""
+    def _costs_nothing(self, failure: Failure) -> bool:
+        """Whether the deadline alone limits this: a fleet's radios are full, or coming back."""
         return (
-            failure.kind is ErrorKind.OUT_OF_SLOTS
+            failure.kind in WAITS_FOR_RADIO
             and self.deadline is not None
             and route_of(self.device) is not None
         )
