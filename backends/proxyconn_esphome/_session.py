@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -42,6 +41,7 @@ from ._messages import (
 )
 from ._outbox import Outbox
 from ._problems import Problem, problem_of
+from ._reach import Reach
 from ._ready import until_ready
 from ._subscription import Subscription
 from ._upkeep import Upkeep
@@ -75,7 +75,6 @@ class ProxySession:
         admit: asked about the device that answers, before it is asked for anything.
 
     Attributes:
-        proxy: where it is now.
         state: how it is doing.
         problem: why it is not ready; None if it is, or if that is no news yet.
         mac: 12 lower-case hex digits; None until they are known.
@@ -91,7 +90,6 @@ class ProxySession:
         expected_mac: str | None = None,
         admit: Admit | None = None,
     ) -> None:
-        self.proxy = proxy
         self.state = RadioState.CONNECTING
         self.problem: Problem | None = None
         self.mac = expected_mac
@@ -99,6 +97,7 @@ class ProxySession:
         self.info: DeviceInfo | None = None
         self.features = BluetoothProxyFeature(0)
         self.cache = cache or GattCache()
+        self._reach = Reach(proxy, self, zeroconf, expected_mac)
         self.ledger = SlotLedger(self.name)
         self.queue = SlotQueue(self.ledger)
         self.turn = asyncio.Lock()
@@ -108,18 +107,17 @@ class ProxySession:
         self.upkeep = Upkeep(self)
         self._inbox = Inbox(self)
         self.dispatcher = Dispatcher(self.send_disconnect, self._inbox.on_notice)
-        self._zeroconf = zeroconf
         self._admit = admit
         self._listeners: list[SessionListener] = []
         self._outbox: Outbox | None = None
-        self._closed = False
-        self._connection = self._new_connection()
-
-    def _new_connection(self) -> Connection:
-        return Connection(self.proxy, self, zeroconf=self._zeroconf, expected_mac=self.mac)
 
     def __repr__(self) -> str:
         return f"<ProxySession {self.name} at {self.proxy.host}:{self.proxy.port}: {self.state}>"
+
+    @property
+    def proxy(self) -> Proxy:
+        """Where the proxy is now, and its key."""
+        return self._reach.proxy
 
     @property
     def name(self) -> str:
@@ -172,37 +170,32 @@ class ProxySession:
 
     async def start(self) -> None:
         """Begin to connect, and go on until `aclose()`."""
-        await self._connection.start()
+        await self._reach.connection.start()
 
     async def aclose(self) -> None:
         """End the session; the proxy drops every link it holds for us.
 
         Idempotent; takes a few seconds at most, and even a cancelled call ends the session.
         """
-        self._closed = True
         try:
-            await self._connection.aclose(CLOSED.text)
+            await self._reach.aclose(CLOSED.text)
         finally:
             self._end(CLOSED.text)
             self.absence.failed(CLOSED)
             self.update()
 
     async def move(self, host: str, port: int) -> None:
-        """Go on at another address, where the proxy is now; not for one whose session is up."""
-        old = self._connection
-        self.proxy = dataclasses.replace(self.proxy, host=host, port=port)
-        new = self._connection = self._new_connection()
-        await old.aclose(f"it has moved to {host}:{port}")
-        if self._connection is new and not self._closed:
-            await new.start()
+        """Go on at another address, unless the session is up."""
+        if not self.is_up:
+            await self._reach.move(host, port, self.mac)
 
     def notify_seen(self) -> None:
         """Connect now rather than after the backoff: mDNS has just seen the proxy."""
-        self._connection.wake()
+        self._reach.connection.wake()
 
     def renew(self, why: str) -> None:
         """Begin a new session with the proxy, which ends every link."""
-        self._connection.renew(why)
+        self._reach.connection.renew(why)
 
     # What links and clients need
 
@@ -276,6 +269,8 @@ class ProxySession:
 
     def on_up(self, connection: Connection, info: DeviceInfo, wire: Wire) -> None:
         """Take the device that answers, if it is the one."""
+        if connection is not self._reach.connection:
+            return
         if problem := stranger(info, self.proxy, self.mac):
             self._refuse(connection, problem)
             return
@@ -311,14 +306,14 @@ class ProxySession:
 
     def on_lost(self, connection: Connection, why: str) -> None:
         """End everything that went over the connection."""
-        self._end(why)
-        if connection is self._connection:
+        if connection is self._reach.connection:
+            self._end(why)
             self.absence.lost(why)
-        self.update()
+            self.update()
 
     def on_failed(self, connection: Connection, error: Exception) -> None:
         """Say why there is no connection."""
-        if connection is not self._connection:
+        if connection is not self._reach.connection:
             return
         if isinstance(error, InvalidEncryptionKeyAPIError):
             self.said_mac = error.received_mac
