@@ -105,7 +105,9 @@ async def test_late_connected_and_nobody_there(open_home: OpenHome, profile: str
         await home.connect(deadline=10.0)
     undo()
     home.record("BleakNotFoundError at the deadline")
+    asked = home.near.snapshot().received["BluetoothDeviceRequest"]
     await asyncio.sleep(30.0)
+    assert home.near.snapshot().received["BluetoothDeviceRequest"] == asked + 1
     assert not home.drops
     await home.all_free()
     await home.works()
@@ -172,7 +174,9 @@ async def test_false_133_after_reason(open_home: OpenHome, profile: str) -> None
         await home.attempt()
     assert caught.value.code == 0x3E
     undo()
-    again = await home.connect()
+    failed: list[object] = []
+    again = await home.connect(on_retry=lambda retry: failed.append(retry.error))
+    assert not [error for error in failed if getattr(error, "code", None) == 133]
     home.record("connected again")
     # Where reports name no addresses, a connect meets the slot still held, and silence.
     assert home.since < (10.0 if home.near.profile.allocated else 45.0)
