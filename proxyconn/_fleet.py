@@ -215,9 +215,12 @@ class Fleet:
         """Wait until `count` radios are ready; return those that are.
 
         Raises:
-            RadioUnavailableError: fewer were ready within `timeout` seconds; says why.
+            RadioUnavailableError: fewer were ready within `timeout` seconds, or the fleet is
+                closed; says why.
         """
         hub = self._running
+        if hub.closed:
+            raise RadioUnavailableError("the fleet is closed; use it inside `async with`")
 
         def ready() -> list[Radio]:
             return [radio for radio in hub.radios if radio.state is RadioState.READY]

@@ -188,6 +188,8 @@ async def test_a_closed_fleet_says_so(virtual: Virtual, real: Real) -> None:
     await fleet.aclose()
     with pytest.raises(BleakError, match="its fleet is closed"):
         await BleakClientWithServiceCache(device).connect()
+    with pytest.raises(RadioUnavailableError, match="the fleet is closed"):
+        await fleet.ready()
 
 
 async def test_one_address_is_never_on_two_radios(virtual: Virtual, real: Real) -> None:

@@ -25,6 +25,9 @@ RSSI = (-65, -50)
 INTERVAL = 0.5
 """Seconds between two advertisements of a device."""
 
+ATT_LATENCY = 0.001
+"""Seconds for an attribute operation, of which a session takes six: the bound knows of none."""
+
 TOLD = (events.Connecting, events.Connected, events.OpenFailed, events.Disconnected, events.Refused)
 
 Event = tuple[float, str, str, str]
@@ -42,6 +45,7 @@ def peripherals(setting: Setting, names: list[str]) -> list[Peripheral]:
             rssi={name: draw.randint(*RSSI) for name in names},
             interval=INTERVAL,
             latency=setting.connect_time,
+            att_latency=ATT_LATENCY,
         )
         for number, address in enumerate(setting.addresses())
     ]
