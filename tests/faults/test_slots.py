@@ -105,9 +105,7 @@ async def test_slot_leak_beside_a_link(open_home: OpenHome, profile: str) -> Non
     await home.all_free(SETTLED)
 
 
-@in_profiles(
-    Name.WEDGED_CONNECTING, dict.fromkeys(NAMING, "a wedged attempt keeps its device to its proxy")
-)
+@in_profiles(Name.WEDGED_CONNECTING)
 async def test_wedged_connecting(open_home: OpenHome, profile: str) -> None:
     """Devices of a wedged proxy are reached through another one; a restart brings it back."""
     home = await open_home(Name.WEDGED_CONNECTING, profile, "kitchen bedroom", devices=2)
