@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn._device import colon_address
-from proxyconn._errors import OutOfSlotsError
 from proxyconn._models import AllocationChangeEvent
 from proxyconn._paths import Path
 from proxyconn._pins import Pins
-from proxyconn._queue import LinkQueue, is_idle
+from proxyconn._queue import LinkQueue
 from proxyconn._routing import Routing
 from proxyconn._sightings import Sighting
 from proxyconn._table import SightingTable
@@ -25,37 +24,6 @@ from proxyconn.radio import ROUTE, PayloadT, Radio, Report, Route
 _LOGGER = logging.getLogger(__name__)
 
 AllocationCallback = Callable[[AllocationChangeEvent], object]
-
-
-class _Refused:
-    """A caller that a radio refused although it reported free slots: it waits for a better moment.
-
-    Args:
-        by: the radio.
-        future: resolved when it reports more free slots than before, or another one can be taken.
-        others: radios that will do as well.
-    """
-
-    def __init__(self, by: Radio, future: asyncio.Future[None], others: Container[Radio]) -> None:
-        self.future = future
-        self._by = by
-        self._others = others
-        self._free = _reported_free(by)
-
-    def look(self, radio: Radio) -> None:
-        """Take what a radio reports; the same again would only be the next refusal."""
-        if radio is self._by:
-            before, self._free = self._free, _reported_free(radio)
-            helps = self._free > before
-        else:
-            helps = radio in self._others and is_idle(radio)
-        if helps and not self.future.done():
-            self.future.set_result(None)
-
-
-def _reported_free(radio: Radio) -> int:
-    slots = radio.allocations()
-    return slots.free if slots else 0
 
 
 class Hub:
@@ -75,8 +43,6 @@ class Hub:
         self.closed = False
         self.routing = Routing(self.radios, self.sightings, pins)
         self.queue = LinkQueue(self.routing, lambda: self.radios, self.describe_radios)
-        self._refusals: dict[str, Radio] = {}
-        self._refused: set[_Refused] = set()
         self._loop = asyncio.get_running_loop()
 
     # RadioSink
@@ -91,7 +57,6 @@ class Hub:
         if radio in self.radios:
             self.radios.remove(radio)
         self.routing.radio_removed(radio)
-        self._refusals = {key: by for key, by in self._refusals.items() if by is not radio}
         self.sightings.forget_radio(radio)
         self.state_changed(radio)
 
@@ -125,8 +90,6 @@ class Hub:
         self.routing.slots_changed(radio, events, self._loop.time())
         for event in events:
             self._call(self.allocation_callbacks, event)
-        for waiter in self._refused:
-            waiter.look(radio)
         self.queue.serve()
 
     def _call(self, callbacks: Sequence[Callable[..., object]], *args: Any) -> None:
@@ -187,10 +150,6 @@ class Hub:
 
     def attempt_ended(self, address: str, radio: Radio, error: BaseException | None) -> None:
         """Remember how an attempt through `radio` ended; None for success."""
-        if isinstance(error, OutOfSlotsError):
-            self._refusals[address] = radio
-        else:
-            self._refusals.pop(address, None)
         self.routing.note(address, radio, error, self._loop.time())
 
     def link_ended(self, address: str) -> None:
@@ -199,27 +158,3 @@ class Hub:
         sighting = self.sightings.get(address)
         if radio and sighting:
             sighting.touch(radio, self._loop.time())
-
-    async def wait_for_report(self, address: str, timeout: float) -> bool:
-        """Wait, if the last attempt was refused for want of a slot, until another may succeed.
-
-        True at once if it was not, or if another radio can be taken; False after `timeout` seconds
-        in which no other radio came free and the one that refused reported no more free slots.
-        """
-        by = self._refusals.pop(address, None)
-        if by is None:
-            return True
-        candidates = self.routing.candidates(address, self._loop.time())
-        others = {radio for path, radio in candidates if path.usable and radio is not by}
-        if any(map(is_idle, others)):
-            return True
-        waiter = _Refused(by, self._loop.create_future(), others)
-        self._refused.add(waiter)
-        try:
-            async with asyncio.timeout(timeout):
-                await waiter.future
-        except TimeoutError:
-            return False
-        finally:
-            self._refused.discard(waiter)
-        return True

@@ -181,7 +181,7 @@ class LinkQueue:
         if self._timer is None:
             self._timer = self._loop.call_later(LOOK_AGAIN, self._look_again)
         now = self._loop.time()
-        idle = {radio for radio in self.radios() if is_idle(radio)}
+        idle = {radio for radio in self.radios() if _is_idle(radio)}
         ahead: dict[Radio, int] = {}
         for waiter in self._waiters:
             if not idle:
@@ -220,7 +220,7 @@ class LinkQueue:
             for path, radio in self.routing.candidates(
                 waiter.address, now, pairing=waiter.pairing, ahead=ahead
             )
-            if path.usable
+            if path.usable and not self.routing.refusals.stands(waiter.address, radio, now)
         ]
         if not candidates:
             return None
@@ -269,12 +269,15 @@ class LinkQueue:
             )
         if not usable:
             return self._unreachable(address, candidates)
-        if any(path.has_slot for path, _ in usable):
-            names = ", ".join(path.source for path, _ in usable)
+        willing = [
+            pair for pair in usable if not self.routing.refusals.stands(address, pair[1], now)
+        ]
+        if any(path.has_slot for path, _ in willing):
+            names = ", ".join(path.source for path, _ in willing)
             return LinkError(
                 f"{address}: {names} was busy opening other links for {timeout:g} s",
                 kind=ErrorKind.TRANSIENT,
-                source=usable[0][0].source,
+                source=willing[0][0].source,
             )
         return OutOfSlotsError(
             f"{address}: no connection slot came free within {timeout:g} s: "
@@ -304,8 +307,7 @@ def _granted(future: asyncio.Future[Radio]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
 
 
-def is_idle(radio: Radio) -> bool:
-    """Whether a radio can be given to a caller: it opens no link, and has a slot."""
+def _is_idle(radio: Radio) -> bool:
     return radio.connecting == 0 and radio.free_slots() != 0
 
 

@@ -56,11 +56,11 @@ class DeviceRoute:
         return candidates[0][1].allocations() if candidates else None
 
     async def wait_for_slot(self, timeout: float) -> bool:
-        """Wait until the radio that refused a slot, which it had reported free, changes its mind.
+        """Return True: the next attempt waits in the queue, where it keeps its place.
 
-        True at once if no radio did: the next attempt waits in the queue, where it keeps its place.
+        The queue does not give it a radio that has refused it although it reports free slots.
         """
-        return await self.hub.wait_for_report(self.address, timeout)
+        return True
 
 
 class RoutedClient(BaseBleakClient):

@@ -17,6 +17,7 @@ from proxyconn._models import (
 )
 from proxyconn._paths import Path, obstacle, rank
 from proxyconn._pins import NO_PINS, Pins
+from proxyconn._refusals import Refusals
 from proxyconn._sightings import STALE_AFTER, Sighting
 from proxyconn.radio import Radio
 
@@ -68,6 +69,7 @@ class Routing:
         self._sightings = sightings
         self.pins = dict(pins)
         self.memory = FailureMemory()
+        self.refusals = Refusals()
         self._bonds: dict[str, set[str]] = {}
         self._holding: dict[Radio, Holding] = {}
         self._holders: dict[str, dict[Radio, float]] = {}
@@ -89,10 +91,12 @@ class Routing:
                 holders.pop(radio, None)
                 holding.freed(event.address, now)
             self._drop_if_free(event.address)
+        self.refusals.reported(radio)
 
     def radio_removed(self, radio: Radio) -> None:
         """Forget what a radio holds: it has left."""
         self._holding.pop(radio, None)
+        self.refusals.forget(radio)
         for address, holders in list(self._holders.items()):
             holders.pop(radio, None)
             self._drop_if_free(address)
@@ -141,8 +145,11 @@ class Routing:
             return
         # A radio that is full, and has said so, is not to blame; one that contradicts itself is.
         slots = radio.allocations()
-        if not isinstance(error, OutOfSlotsError) or slots is None or slots.free:
-            self.memory.fail(address, radio.name, now)
+        if isinstance(error, OutOfSlotsError):
+            if slots is not None and not slots.free:
+                return
+            self.refusals.add(address, radio, now)
+        self.memory.fail(address, radio.name, now)
 
     def bonded(self, address: str, radio: Radio) -> None:
         """The device is bonded through `radio`."""
