@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,17 +36,19 @@ Record = Callable[[str, str, float, str], None]
 
 
 @pytest.fixture
-def record_recovery() -> Record:
+def record_recovery() -> Iterator[Record]:
     """Return what records a measurement: fault, firmware profile, seconds and what came of it."""
-    file = os.environ.get(RECORD)
+    lines: list[str] = []
 
     def record(fault: str, profile: str, seconds: float, outcome: str) -> None:
-        if file:
-            line = {"fault": fault, "profile": profile, "seconds": seconds, "outcome": outcome}
-            with Path(file).open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(line) + "\n")
+        line = {"fault": fault, "profile": profile, "seconds": seconds, "outcome": outcome}
+        lines.append(json.dumps(line) + "\n")
 
-    return record
+    yield record
+    # Here no event loop is running that writing would block.
+    if file := os.environ.get(RECORD):
+        with Path(file).open("a", encoding="utf-8") as recorded:
+            recorded.writelines(lines)
 
 
 def in_profiles(
@@ -194,6 +196,11 @@ class Home:
     def record(self, outcome: str) -> None:
         """Record how long it took since the fault struck."""
         self._record(self.fault, self.profile, self.since, outcome)
+        self._recorded = True
+
+    def recovered_at(self, struck: float, outcome: str) -> None:
+        """Record how long it took since a moment, of many faults together."""
+        self._record("chaos", self.profile, self.now - struck, outcome)
         self._recorded = True
 
     async def connect(self, number: int = 1, **options: Any) -> BleakClientWithServiceCache:
