@@ -10,10 +10,14 @@ tried, the mildest first:
 | + RUNG_TIME | FLIP_MODE: the other scan mode and back, if it can be set | a scan that hangs |
 | + 2 RUNG_TIME | RENEW the session, which ends every link: only if there is none | the rest |
 | + 3 RUNG_TIME | REPORT: the state is SILENT, and the problem says what people can do | |
-| + RETRY_AFTER each | RESUBSCRIBE, then FLIP_MODE, and RENEW if that is still owed | |
+| + RETRY_AFTER each | RESUBSCRIBE, FLIP_MODE, and RENEW if links have kept it from that | |
 
 The proxy does not scan while it opens a link, so that time does not count. A session that was lost
 for other reasons begins anew: the proxy may have been restarted. A silent proxy may well connect.
+
+Where devices speak seldom, silence is what is usual: a silence that ended is taken for a rest, and
+the next one may last twice as long, up to MOST_PATIENCE, before the first step. The session is
+renewed once in RENEW_EVERY at most.
 
 Knows no clock and does nothing itself: the time is an argument, steps are results.
 """
@@ -28,6 +32,12 @@ from ._problems import Problem
 
 SILENT_AFTER = 90.0
 """Seconds without an advertisement: three times as long as any pause of a scan that works."""
+
+MOST_PATIENCE = 600.0
+"""Seconds without an advertisement before the first step, where such rests are usual."""
+
+RENEW_EVERY = 3600.0
+"""Seconds between two renewals of the session."""
 
 RUNG_TIME = 20.0
 """Seconds for a step to show an effect: a scan that starts anew hears its surroundings in a few."""
@@ -66,7 +76,9 @@ class Watchdog:
         self._begun_at = self._busy_at = float("-inf")
         self._next_at = 0.0
         self._rounds = 0
-        self._renewed = self._renewing = False
+        self._renewing = self._owed = False
+        self._renewed_at = float("-inf")
+        self._patience = SILENT_AFTER
 
     def begin(self, now: float) -> None:
         """The subscription of a new session is ours."""
@@ -75,18 +87,22 @@ class Watchdog:
             self._renewing = False
             self._next_at = now + RUNG_TIME
         else:
+            self._patience = SILENT_AFTER
             self._forget()
 
     def hear(self, now: float) -> bool:
         """Take note of an advertisement; return whether the proxy counted as silent."""
-        self._heard_at = now
         was_silent = self.silent
         if self.step:
+            if self._heard_at is not None:
+                rest = min(2 * (now - self._heard_at), MOST_PATIENCE)
+                self._patience = max(self._patience, rest)
             self._forget()
+        self._heard_at = now
         return was_silent
 
     def _forget(self) -> None:
-        self.silent = self._renewed = False
+        self.silent = self._owed = False
         self.step = None
         self._rounds = 0
 
@@ -112,7 +128,7 @@ class Watchdog:
             return None
         if self.step is None:
             silence = min(self.silence(now), now - self._busy_at)
-            return self._take(Step.RESUBSCRIBE, now) if silence >= SILENT_AFTER else None
+            return self._take(Step.RESUBSCRIBE, now) if silence >= self._patience else None
         if now < self._next_at:
             return None
         return self._climb(now, links)
@@ -120,8 +136,8 @@ class Watchdog:
     def _climb(self, now: float, links: bool) -> Step:
         if self.step is Step.RESUBSCRIBE:
             return self._take(Step.FLIP_MODE, now)
-        if self.step is Step.FLIP_MODE and not self._renewed and not links:
-            self._renewed = self._renewing = True
+        if self.step is Step.FLIP_MODE and self._may_renew(now, links):
+            self._renewing, self._renewed_at = True, now
             return self._take(Step.RENEW, now)
         if self.step in (Step.FLIP_MODE, Step.RENEW):
             self.silent = True
@@ -129,6 +145,12 @@ class Watchdog:
             self._rounds += 1
             return self._take(Step.REPORT, now, wait)
         return self._take(Step.RESUBSCRIBE, now)
+
+    def _may_renew(self, now: float, links: bool) -> bool:
+        """Whether the session is to be renewed, now or once its links are gone."""
+        owed = self._owed or (not self.silent and now - self._renewed_at >= RENEW_EVERY)
+        self._owed = owed and links
+        return owed and not links
 
     def _take(self, step: Step, now: float, wait: float = RUNG_TIME) -> Step:
         self.step = step

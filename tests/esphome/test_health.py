@@ -198,12 +198,13 @@ async def test_robbery_of_a_proxy_that_only_listens() -> None:
         a_house(profile=TAKES_OVER, active=False) as house,
         another_client(house) as thief,
     ):
+        await asyncio.sleep(5)
         thief.subscribe()
         await asyncio.sleep(100)
         assert house.proxy.snapshot().subscriber == "proxyconn"
         assert house.session.state is READY
         thief.subscribe()
-        await asyncio.sleep(100)
+        await asyncio.sleep(200)
         assert house.session.state is ROBBED
         await asyncio.sleep(300)
         assert house.session.state is READY
