@@ -65,7 +65,8 @@ def parse_config(text: str, source: str) -> Config:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except (ValueError, RecursionError) as exc:
+        # Numbers of thousands of digits and brackets without end have errors of their own.
         raise ConfigError(f"{source}: not valid TOML: {exc}") from None
     top = _Table(source, "", document)
     top.allow("discover", "key", "keys", "proxy", "adapters", "device")

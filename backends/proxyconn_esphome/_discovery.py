@@ -7,7 +7,13 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from zeroconf import RecordUpdate, RecordUpdateListener, ServiceStateChange, Zeroconf
+from zeroconf import (
+    BadTypeInNameException,
+    RecordUpdate,
+    RecordUpdateListener,
+    ServiceStateChange,
+    Zeroconf,
+)
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from ._identity import mac_digits, plain_text
@@ -111,7 +117,11 @@ class ProxyBrowser(RecordUpdateListener):
         task.add_done_callback(self._tasks.discard)
 
     async def _resolve(self, name: str) -> None:
-        info = AsyncServiceInfo(SERVICE_TYPE, name)
+        try:
+            info = AsyncServiceInfo(SERVICE_TYPE, name)
+        except BadTypeInNameException:
+            _LOGGER.debug("%r: no name of a service", name)
+            return
         if not await info.async_request(self._zeroconf.zeroconf, RESOLVE_TIMEOUT * 1000):
             _LOGGER.debug("%r: its records did not arrive in %g s", name, RESOLVE_TIMEOUT)
             return

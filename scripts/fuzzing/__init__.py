@@ -1,0 +1,1 @@
+"""Fuzzing what strangers can send; see scripts/fuzz."""

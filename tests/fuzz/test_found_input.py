@@ -1,0 +1,23 @@
+"""What fuzzing files, options and mDNS has found, each as a test of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxyconn._config import ConfigError, parse_config
+
+from .mdns_target import fuzz_mdns
+
+
+@pytest.mark.parametrize(
+    "text", ["x = " + "9" * 5000, "x = " + "[" * 5000, "x" + ".x" * 5000 + " = 1"]
+)
+def test_configuration_that_is_too_much_for_the_reader(text: str) -> None:
+    """Endless numbers and brackets are errors of the file, not of ours."""
+    with pytest.raises(ConfigError, match=r"^x\.toml: "):
+        parse_config(text, "x.toml")
+
+
+def test_service_whose_name_is_none() -> None:
+    """A control character in an announced name ended a task with an error nobody took."""
+    fuzz_mdns(bytes.fromhex("fc f9 a4 4d c7 16 69 1a"))
