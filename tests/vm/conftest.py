@@ -69,7 +69,7 @@ def all_hardware(loop_thread: LoopThread, daemon: Bluetoothd) -> Iterator[Hardwa
 
 @pytest.fixture(scope="session")
 def plugged_adapter(all_hardware: Hardware, daemon: Bluetoothd) -> Adapter:
-    """Return an adapter that stays: bluetoothd has crashed when adapters came and went."""
+    """Return an adapter for every test: bluetoothd has crashed when adapters came and went."""
     adapter = all_hardware.plug_in()
     daemon.power(adapter.path, on=True)
     return adapter
@@ -106,9 +106,14 @@ def hardware(bluetoothd: Bluetoothd, all_hardware: Hardware) -> Iterator[Hardwar
 
 
 @pytest.fixture
-def adapter(plugged_adapter: Adapter, hardware: Hardware) -> Adapter:
-    """Return hci0, powered on."""
-    return plugged_adapter
+def adapter(
+    plugged_adapter: Adapter, hardware: Hardware, bluetoothd: Bluetoothd
+) -> Iterator[Adapter]:
+    """Return hci0, powered on. A test may power it off or unplug it."""
+    bluetoothd.power(plugged_adapter.path, on=True)
+    yield plugged_adapter
+    if not hardware.is_plugged_in(plugged_adapter):
+        hardware.plug_in(plugged_adapter)
 
 
 @pytest.fixture
