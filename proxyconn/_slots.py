@@ -65,7 +65,9 @@ class SlotQueue:
             granted = self.ledger.claim(address)
             return granted
 
-        if not self._claimers and grant():
+        # Those who came first are served first, but one who cannot be served bars nobody.
+        self.notify()
+        if grant():
             return True
         try:
             await self._wait(self._claimers, grant, timeout)
