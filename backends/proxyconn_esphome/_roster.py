@@ -59,7 +59,9 @@ def is_of(session: ProxySession, found: FoundDevice) -> bool:
     if session.mac or session.said_mac:
         return found.mac in (session.mac, session.said_mac)
     proxy = session.proxy
-    return session.name == found.name or (proxy.host, proxy.port) == found.address
+    # A host name that mDNS resolves is the node name (ESPHome mdns component).
+    host = proxy.host.removesuffix(".").removesuffix(".local").lower()
+    return found.name in (session.name, host) or (proxy.host, proxy.port) == found.address
 
 
 def is_unidentified(session: ProxySession) -> bool:

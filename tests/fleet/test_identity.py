@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from proxyconn import Proxy
+from proxyconn_esphome import ProxySession
 from proxyconn_esphome._discovery import FoundDevice
+from proxyconn_esphome._roster import is_of
 from proxyconn_virtual._profiles import FirmwareProfile
 from proxyconn_virtual.proxy import new_noise_psk
 from tests.fleet.place import (
@@ -77,6 +80,16 @@ async def test_two_addresses_of_one_proxy_are_one_radio() -> None:
         assert place.sink.radio.state is READY
         assert proxy.snapshot().clients == ("proxyconn",)
         assert proxy.snapshot().received["SubscribeBluetoothLEAdvertisementsRequest"] == 1
+
+
+@pytest.mark.parametrize("host", ["kitchen.local", "Kitchen.local.", "kitchen", "10.0.0.7"])
+async def test_named_proxy_is_known_by_name_or_address(host: str) -> None:
+    """Before it has ever been reached, what the user wrote is all there is."""
+    session = ProxySession(Proxy(host))
+    assert is_of(session, FoundDevice("kitchen", mac_digits(MAC), "10.0.0.7", 6053))
+    assert not is_of(session, FoundDevice("bedroom", mac_digits(OTHER_MAC), "10.0.0.8", 6053))
+    session.mac = mac_digits(OTHER_MAC)
+    assert not is_of(session, FoundDevice("kitchen", mac_digits(MAC), "10.0.0.7", 6053))
 
 
 async def test_right_key_wins_over_wrong_key() -> None:
