@@ -13,7 +13,7 @@ from bleak.backends.scanner import AdvertisementData
 
 from proxyconn._device import colon_address
 from proxyconn._models import AllocationChangeEvent
-from proxyconn._paths import Path
+from proxyconn._paths import USABLE_STATES, Path
 from proxyconn._pins import Pins
 from proxyconn._queue import LinkQueue
 from proxyconn._routing import Routing
@@ -62,6 +62,9 @@ class Hub:
 
     def state_changed(self, radio: Radio) -> None:
         """A radio's state is another one now."""
+        if radio.state not in USABLE_STATES:
+            usable = {other for other in self.radios if other.state in USABLE_STATES}
+            self.sightings.leave_radio(radio, usable)
         self._call(self.state_callbacks)
         self.queue.serve()
 

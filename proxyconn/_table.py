@@ -9,6 +9,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bluetooth_data_tools import int_to_bluetooth_address
 
+from proxyconn._models import NO_RSSI_VALUE
 from proxyconn._sightings import RHYTHM_SMOOTHING, RSSI_SMOOTHING, STALE_AT_LEAST, Heard, Sighting
 from proxyconn.radio import PayloadT, Radio, Report
 
@@ -57,17 +58,14 @@ class SightingTable(Mapping[str, Sighting]):
     def __len__(self) -> int:
         return len(self._sightings)
 
-    def hear(
+    def hear(  # noqa: C901 - one flat loop: this runs for every advertisement of every proxy
         self,
         radio: Radio,
         reports: Iterable[Report[PayloadT]],
         parse: Callable[[PayloadT], AdvertisementData],
         now: float,
     ) -> None:
-        """Take what a radio heard, and tell those who asked.
-
-        One flat loop: this runs for every advertisement of every proxy.
-        """
+        """Take what a radio heard, and tell those who asked."""
         known = self._by_radio.get(radio)
         if known is None:
             known = self._by_radio[radio] = {}
@@ -83,9 +81,10 @@ class SightingTable(Mapping[str, Sighting]):
                 heard = known[report.address] = self._first_heard(radio, report, now)
             else:
                 heard.interval += RHYTHM_SMOOTHING * (now - heard.at - heard.interval)
-                heard.rssi += RSSI_SMOOTHING * (rssi - heard.rssi)
-                heard.last_rssi = rssi
                 heard.at = now
+                if rssi != NO_RSSI_VALUE:
+                    heard.rssi += RSSI_SMOOTHING * (rssi - heard.rssi)
+                    heard.last_rssi = rssi
             sighting = heard.sighting
             best = sighting.best
             if heard is not best and (
@@ -121,6 +120,14 @@ class SightingTable(Mapping[str, Sighting]):
         heard = sighting.heard[radio] = Heard(radio, sighting, report.rssi, now)
         sighting.weigh(heard, now)
         return heard
+
+    def leave_radio(self, radio: Radio, others: Container[Radio]) -> None:
+        """Attribute the devices of a radio that cannot be used to `others` that hear them."""
+        for sighting in self._sightings.values():
+            if sighting.best and sighting.best.radio is radio:
+                heard = [one for one in sighting.heard.values() if one.radio in others]
+                if heard:
+                    sighting.attribute(max(heard, key=lambda one: one.rssi).radio)
 
     def forget_radio(self, radio: Radio) -> None:
         """Forget what a radio heard: it has left."""

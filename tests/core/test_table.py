@@ -153,6 +153,25 @@ def test_a_radio_that_leaves_takes_along_what_only_it_heard(scene: Scene) -> Non
     assert scene.source == "attic"
 
 
+def test_a_radio_that_cannot_be_used_keeps_no_device(scene: Scene) -> None:
+    """Its devices are attributed to the loudest of those that can, until it is heard from again."""
+    scene.hear(scene.kitchen, -50, 0.0)
+    scene.hear(scene.attic, -60, 0.0)
+    scene.table.leave_radio(scene.kitchen, {scene.attic})
+    assert scene.source == "attic"
+    scene.hear(scene.kitchen, -50, 1.0)
+    assert scene.source == "kitchen"
+
+
+def test_a_signal_that_is_not_known_changes_nothing(scene: Scene) -> None:
+    """BlueZ tells none of a device that is connected."""
+    scene.hear(scene.kitchen, -50, 0.0)
+    scene.hear(scene.kitchen, NO_RSSI_VALUE, 1.0)
+    assert scene.table[ADDRESS].heard[scene.kitchen].rssi == -50
+    assert scene.table[ADDRESS].last().rssi == -50
+    assert scene.table[ADDRESS].heard[scene.kitchen].at == 1.0
+
+
 def test_silent_devices_are_forgotten(scene: Scene) -> None:
     """But not those that are linked, and not too often."""
     scene.hear(scene.kitchen, -50, 0.0)
