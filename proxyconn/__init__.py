@@ -41,6 +41,7 @@ from proxyconn._models import (
     Allocations,
     RadioState,
 )
+from proxyconn._monitor import Alarm, AlarmKind
 from proxyconn._params import ConnectionParameters
 from proxyconn._paths import Path
 from proxyconn._retry import MAX_CONNECT_ATTEMPTS
@@ -53,6 +54,8 @@ __all__ = [
     "MAX_CONNECT_ATTEMPTS",
     "NO_RSSI_VALUE",
     "RSSI_SWITCH_THRESHOLD",
+    "Alarm",
+    "AlarmKind",
     "AllocationChange",
     "AllocationChangeEvent",
     "Allocations",

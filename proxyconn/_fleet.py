@@ -23,6 +23,7 @@ from proxyconn._errors import (
 )
 from proxyconn._hub import AllocationCallback, Hub
 from proxyconn._models import Allocations, RadioState
+from proxyconn._monitor import Alarm, Monitor
 from proxyconn._paths import Path
 from proxyconn._pins import NO_PINS, Names, Pins, names, pins_by_address
 from proxyconn._routed import DeviceRoute, RoutedClient
@@ -34,6 +35,8 @@ BACKEND_GROUP = "proxyconn.backends"
 
 ADVERTISEMENTS_KEPT = 1000
 """Advertisements an iterator holds for a slow reader before it drops the oldest."""
+
+NOT_RUNNING = "the fleet is not running; use it in `async with`"
 
 ClientT = TypeVar("ClientT", bound=BleakClient)
 
@@ -80,10 +83,14 @@ class Fleet:
         )
         self._pins = pins_by_address(prefer, avoid, require)
         self._hub: Hub | None = None
+        self._monitor: Monitor | None = None
         self._backends: list[Backend] = []
 
     async def __aenter__(self) -> Self:
         self._hub = Hub(DeviceRoute, self._pins)
+        self._monitor = Monitor(self._hub.radios, self._hub.queue.links)
+        self.register_state_callback(self.alarms)
+        self.register_allocation_callback(lambda event: self.alarms())
         try:
             # Entry points are read from files, and loading one imports its package.
             for factory in (await asyncio.to_thread(load_backends)).values():
@@ -117,7 +124,7 @@ class Fleet:
     @property
     def _running(self) -> Hub:
         if self._hub is None:
-            raise BleakError("the fleet is not running; use it in `async with`")
+            raise BleakError(NOT_RUNNING)
         return self._hub
 
     # What there is
@@ -151,10 +158,20 @@ class Fleet:
         """Addresses of the devices that callers wait to connect to, in the order of the queue."""
         return self._running.queue.waiting
 
+    def alarms(self) -> list[Alarm]:
+        """Return what should not be and has been for a while, the oldest first.
+
+        Slots that nobody uses, devices with slots of two radios, and radios that do not work.
+        """
+        if self._monitor is None:
+            raise BleakError(NOT_RUNNING)
+        return self._monitor.alarms(asyncio.get_running_loop().time())
+
     def diagnostics(self) -> dict[str, Any]:
         """Return the state of the fleet as JSON-able values, without keys."""
         hub = self._running
         return {
+            "alarms": [alarm.diagnostics() for alarm in self.alarms()],
             "radios": [radio.diagnostics() for radio in hub.radios],
             "waiting": hub.queue.waiting,
             "devices": {
