@@ -26,6 +26,9 @@ _AUTHENTICATION_REQUEST: Final = 3
 _AUTHENTICATION_RESPONSE: Final = 4
 _LIST_ENTITIES_REQUEST: Final = 11
 _LIST_ENTITIES_DONE: Final = 19
+_TICK: Final = 0.001
+"""Shortest wait, seconds: a difference of two times may be too small to move a clock."""
+
 _BEFORE_HELLO: Final = frozenset({1, 5, 7})
 
 
@@ -286,12 +289,13 @@ class Session(asyncio.Protocol):
             self.reset()
             return
         if idle < timings.ping_after:
-            self._later(timings.ping_after - idle, self._keepalive)
+            self._later(max(timings.ping_after - idle, _TICK), self._keepalive)
             return
         if self._greeted and not self._pinged:
             self._pinged = True
             self.send(pb.PingRequest())
-        self._later(min(timings.ping_after, timings.drop_after - idle), self._keepalive)
+        wait = min(timings.ping_after, timings.drop_after - idle)
+        self._later(max(wait, _TICK), self._keepalive)
 
     def _delay(self, item: Delayed, then: Callable[[Message], None]) -> None:
         self._later(item.seconds, lambda: then(item.message))
