@@ -12,8 +12,10 @@ from proxyconn import (
     ErrorKind,
     LinkError,
 )
+from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual._profiles import PROFILES
 from proxyconn_virtual.fault_catalogue import FaultName as Name
+from proxyconn_virtual.faults import Drop
 from tests.faults.conftest import VALUE, OpenHome, address, in_profiles, until
 
 pytestmark = pytest.mark.looptime
@@ -30,6 +32,23 @@ async def test_lost_disconnect(open_home: OpenHome, profile: str) -> None:
     await until(lambda: home.drops == [address(1)], 1.0)
     assert not home.notices()
     home.record("told by the slot report")
+    undo()
+    await home.works()
+    await home.all_free()
+    assert len(home.drops) == 2
+
+
+@in_profiles(Name.LOST_DISCONNECT)
+async def test_lost_disconnect_without_report(open_home: OpenHome, profile: str) -> None:
+    """A link of whose end nothing at all was told is found out by asking, though it is idle."""
+    home = await open_home(Name.LOST_DISCONNECT, profile)
+    client = await home.connect()
+    undo = home.strike()
+    home.near.injectors.append(Drop(pb.BluetoothConnectionsFreeResponse, count=1))
+    home.drop_link(8)
+    await until(lambda: not client.is_connected, 60.0)
+    assert home.since > 1.0
+    home.record("found out by asking for a slot report")
     undo()
     await home.works()
     await home.all_free()

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from proxyconn import BleakOutOfConnectionSlotsError, RadioState
+from proxyconn import BleakOutOfConnectionSlotsError, RadioState, Retry
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual._profiles import PROFILES
 from proxyconn_virtual.fault_catalogue import FaultName as Name
+from proxyconn_virtual.faults import Drop
 from tests.faults.conftest import VALUE, OpenHome, address, in_profiles, until
 
 pytestmark = pytest.mark.looptime
@@ -87,6 +88,31 @@ async def test_slot_leak(open_home: OpenHome, profile: str) -> None:
     assert home.since < SETTLED
     await client.disconnect()
     await home.all_free(SETTLED)
+
+
+@in_profiles(Name.SLOT_LEAK)
+async def test_no_slot_until_the_deadline(open_home: OpenHome, profile: str) -> None:
+    """Whoever waits for a slot until a deadline does nothing meanwhile but wait."""
+    home = await open_home(Name.SLOT_LEAK, profile)
+    home.strike(3)
+    home.near.injectors.append(Drop(pb.BluetoothDeviceRequest))
+    attempts = 0
+
+    def count(retry: Retry) -> None:
+        nonlocal attempts
+        attempts += 1
+        assert attempts < 100, "attempts without a pause"
+
+    with pytest.raises(BleakOutOfConnectionSlotsError):
+        await home.connect(deadline=45.0, on_retry=count)
+    home.record("BleakOutOfConnectionSlotsError at the deadline")
+    assert 44.0 < home.since < 46.5
+    home.near.reboot(1.0)
+    await asyncio.sleep(5.0)
+    home.near.injectors.clear()
+    await home.ready(60.0)
+    await home.works()
+    await home.all_free()
 
 
 @pytest.mark.parametrize("profile", NAMING)
