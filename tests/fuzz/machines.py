@@ -8,17 +8,22 @@ from typing import Any, TypeVar
 
 import looptime
 from hypothesis import settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 T = TypeVar("T")
 
 FIXED = settings(
-    max_examples=60, stateful_step_count=40, derandomize=True, database=None, deadline=None
+    max_examples=150, stateful_step_count=50, derandomize=True, database=None, deadline=None
 )
 """The same runs in every run of the tests, in seconds."""
 
 TURNS = 8
 """Turns of the loop in which everything that can go on has gone on."""
+
+
+SELDOM = st.integers(0, 7).map(lambda number: number == 7)
+"""Whether something happens that would otherwise end everything before it has begun."""
 
 
 class LoopMachine(RuleBasedStateMachine):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from proxyconn import ErrorKind
 from proxyconn.radio import LinkError, NotConnectedError, RadioError
@@ -15,7 +15,7 @@ from proxyconn_esphome._link import REQUEST_TIMEOUT, Link
 from proxyconn_esphome._link_state import MOVES, LinkEvent, LinkMoveError, LinkState, next_state
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 
-from .machines import FIXED, LoopMachine
+from .machines import FIXED, SELDOM, LoopMachine
 
 NUMBER = 0xC40000000001
 HANDLES = st.sampled_from((3, 5))
@@ -91,16 +91,26 @@ class LinkMachine(LoopMachine):
             self.move(LinkEvent.UP)
 
     @precondition(lambda self: self.model is not LinkState.IDLE)
-    @rule()
-    def is_left(self) -> None:
+    @rule(really=SELDOM)
+    def is_left(self, really: bool) -> None:
         """The program asks for the end."""
+        if not really:
+            return
         self.link.send_disconnect()
         self.move(LinkEvent.DISCONNECT_SENT)
 
+    @initialize()
+    def begin(self) -> None:
+        """The link is open."""
+        self.step(LinkEvent.CONNECT_SENT)
+        self.comes_up(23)
+
     @precondition(lambda self: not self.link.closed.is_set())
-    @rule()
-    def goes_down(self) -> None:
+    @rule(really=SELDOM)
+    def goes_down(self, really: bool) -> None:
         """connected=false."""
+        if not really and self.model is not LinkState.CLOSING:
+            return
         was_ready = self.model is LinkState.READY
         before = len(self.downs)
         error = LinkError("gone", kind=ErrorKind.DISCONNECTED, source="kitchen")
@@ -110,6 +120,15 @@ class LinkMachine(LoopMachine):
         assert len(self.downs) - before == was_ready
         self.settle()
         assert all(task.done() for _, task in self.requests)
+        assert self.link._timer is None  # noqa: SLF001 - what must not be left
+        assert self.wire.outstanding == 0
+
+    @precondition(lambda self: self.link.closed.is_set())
+    @rule()
+    def is_opened_anew(self) -> None:
+        """The next attempt, which takes a link of its own."""
+        self.link = self.do(self._new_link())
+        self.begin()
 
     @rule(handle=HANDLES)
     def asks(self, handle: int) -> None:
@@ -143,9 +162,9 @@ class LinkMachine(LoopMachine):
         self.note_sent()
 
     @precondition(lambda self: self.unanswered)
-    @rule(status=st.sampled_from((1, 5, 133, -1, 2**31 - 1)))
+    @rule(status=st.sampled_from((1, 5, 133, 2**31 - 1)))
     def refuses(self, status: int) -> None:
-        """The proxy answers with an error."""
+        """The proxy answers with an error; -1, after which the request is made again, is not it."""
         _, handle = self.unanswered.pop(0)
         self.link.on_gatt_error(pb.BluetoothGATTErrorResponse(handle=handle, error=status))
         self.settle()

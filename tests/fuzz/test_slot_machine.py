@@ -6,15 +6,15 @@ import asyncio
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from proxyconn.radio import RadioUnavailableError, SlotLedger, SlotQueue
 
-from .machines import FIXED, LoopMachine
+from .machines import FIXED, SELDOM, LoopMachine
 
-ADDRESSES = [f"C4:00:00:00:00:0{number}" for number in range(5)]
+ADDRESSES = [f"C4:00:00:00:00:0{number}" for number in range(7)]
 LIMIT = 3
-TIMEOUTS = st.sampled_from((0.0, 1.0, 5.0))
+TIMEOUTS = st.sampled_from((0.0, 5.0, 100.0))
 
 
 @dataclass(eq=False)
@@ -35,6 +35,11 @@ class SlotMachine(LoopMachine):
         self.queue = SlotQueue(self.ledger)
         self.claimers: list[Claimer] = []
         self.promised: set[str] = set()
+
+    @initialize()
+    def begin(self) -> None:
+        """The radio has slots."""
+        self.ledger.update(LIMIT, LIMIT, [])
 
     def look(self) -> None:
         """See who has been answered, and whether it was that one's turn."""
@@ -103,15 +108,17 @@ class SlotMachine(LoopMachine):
         self.queue.release(address)
         self.look()
 
-    @rule(seconds=st.sampled_from((0.5, 2.0, 10.0)))
+    @rule(seconds=st.sampled_from((0.5, 2.0, 6.0)))
     def waits(self, seconds: float) -> None:
         """Time goes by."""
         self.wait(seconds)
         self.look()
 
-    @rule()
-    def is_lost(self) -> None:
+    @rule(really=SELDOM)
+    def is_lost(self, really: bool) -> None:
         """The session ends: everybody is told, and everything is forgotten."""
+        if not really:
+            return
         waiting = list(self.claimers)
         self.queue.fail("gone")
         self.ledger.clear()
