@@ -32,6 +32,12 @@ FLAPS_ALLOWED = 3
 LONGEST_REST = 60.0
 """Seconds that it waits at most."""
 
+MOST_UNREAD = 1 << 20
+"""Bytes written that a proxy may leave unread; it asks for a few thousand in its whole life."""
+
+UNREAD_EVERY = 5.0
+"""Seconds between two looks at them."""
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -77,6 +83,7 @@ class Connection:
         self._paused: asyncio.Task[None] | None = None
         self._why: str | None = None
         self._up_at = 0.0
+        self._unread_timer: asyncio.TimerHandle | None = None
         self._handled: list[Callable[[], None]] = []
         self._flaps = 0
         self._client = WireClient(
@@ -164,6 +171,7 @@ class Connection:
 
     async def _on_connect(self) -> None:
         self._up_at = asyncio.get_running_loop().time()
+        self._mind_unread()
         try:
             info = tidy(await self._client.device_info())
             wire = self._client.wire()
@@ -177,11 +185,20 @@ class Connection:
             return
         self._owner.on_up(self, info, wire)
 
+    def _mind_unread(self) -> None:
+        """End the connection if the proxy makes us write and does not read: it costs us memory."""
+        self._unread_timer = asyncio.get_running_loop().call_later(UNREAD_EVERY, self._mind_unread)
+        if (unread := self._client.unread()) > MOST_UNREAD:
+            _LOGGER.warning("%s: it has not read %d bytes; hanging up", self._label, unread)
+            self._client.abort()
+
     async def _on_disconnect(self, expected: bool) -> None:
         """Nothing: `_on_closed` has done it, at once and without waiting for a task."""
 
     def _on_closed(self, event: ConnectionClosedEvent) -> None:
         _LOGGER.debug("%s: connection closed: %r", self._label, event.error)
+        if self._unread_timer:
+            self._unread_timer.cancel()
         for unsubscribe in self._handled:
             unsubscribe()
         self._handled.clear()

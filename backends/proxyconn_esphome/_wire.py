@@ -3,11 +3,13 @@
 `APIClient` offers a high-level call for each Bluetooth request, and each of those scans every call
 that is pending for every reply. We want its framing, encryption, login and keepalive, but one
 dispatcher of our own, and for that the connection itself; there is no public way to it. Nor is
-there one to say later which MAC address is expected, as there is for the name.
+there one to say later which MAC address is expected, as there is for the name, or to see how much
+of what was written has not been read.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -39,6 +41,23 @@ class WireClient(APIClient):
     def wire(self) -> Wire:
         """Return the connection. Raises APIConnectionError if it is not up."""
         return self._get_connection()
+
+    def unread(self) -> int:
+        """Return the bytes that wait for the proxy to read what was written before them."""
+        transport = self._transport()
+        return transport.get_write_buffer_size() if transport else 0
+
+    def abort(self) -> None:
+        """End the connection without waiting for the proxy to read what was written."""
+        if transport := self._transport():
+            transport.abort()
+
+    def _transport(self) -> asyncio.WriteTransport | None:
+        helper = getattr(self._connection, "_frame_helper", None)
+        # The method of the transport that aioesphomeapi writes with; None when it has none.
+        write = getattr(helper, "_writelines", None)
+        transport = getattr(write, "__self__", None)
+        return transport if isinstance(transport, asyncio.WriteTransport) else None
 
     def expect_mac(self, mac: str) -> None:
         """Refuse any other device from the next handshake on; 12 lower-case hex digits."""
