@@ -7,7 +7,6 @@ import logging
 import re
 import subprocess
 import sys
-import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +30,8 @@ MOST_MEMORY = 2048
 FOUND = Path(".cache") / "fuzz"
 
 _STATUS = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)/")
+
+_NOISE = ("INFO: ", "WARNING: Failed to find function", "stat::", "#", "Done ")
 
 
 def arguments() -> argparse.Namespace:
@@ -86,28 +87,27 @@ def _report(name: str, engine: str, figures: str, found: int) -> None:
 
 
 def _with_atheris(name: str, seconds: int, seed: int) -> int:
-    with tempfile.TemporaryDirectory() as folder:
-        child = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "scripts.fuzzing", name, "--in-child", folder),
-                *("--seconds", str(seconds), "--seed", str(seed)),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
+    # What has reached further is kept, and the next run goes on from there.
+    folder = FOUND / name / "corpus"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "scripts.fuzzing", name, "--in-child", str(folder)),
+        *("--seconds", str(seconds), "--seed", str(seed)),
+    ]
+    first = last = None
+    found = 0
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as child:
         assert child.stdout is not None
-        first = last = None
-        found = 0
         for line in child.stdout:
             if match := _STATUS.match(line):
                 last = match
                 first = first or (match if "INITED" in line else None)
-            else:
+            elif not line.startswith(_NOISE):
                 found += line.startswith("FOUND ")
                 print(line, end="", flush=True)
-        code = child.wait()
+    code = child.returncode
     if last is None:
         print(f"{name}: atheris did not run (exit code {code})", file=sys.stderr)
         return 1
