@@ -42,7 +42,7 @@ def parse_characteristic(text: str) -> str | int:
     if _SHORT_UUID.fullmatch(text):
         return text.zfill(8) + BASE_UUID_SUFFIX
     if _HANDLE.fullmatch(text):
-        return int(text, 0)
+        return int(text, 16 if text.startswith("0x") else 10)
     try:
         return str(UUID(text))
     except ValueError:

@@ -97,6 +97,9 @@ def _is_ours(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     except OSError as exc:
         # Whatever else there is against it, using it will tell.
         return exc.errno != errno.EADDRNOTAVAIL
+    except (TypeError, ValueError):
+        # The zone of an IPv6 address can be any text, and not every text is one to look up.
+        return False
     return True
 
 

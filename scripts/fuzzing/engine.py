@@ -34,7 +34,7 @@ class Findings:
     def take(self, error: BaseException, tape: bytes) -> None:
         """Take note of an input and of what came of it."""
         place = traceback.extract_tb(error.__traceback__)[-1]
-        kind = f"{type(error).__name__} at {place.name}: {error}"[:120]
+        kind = f"{type(error).__name__} in {place.name}: {str(error)[:20]}"
         if kind in self.kinds:
             return
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import typer
 
 from proxyconn._config import ConfigError, parse_config
+from proxyconn.cli.act import parse_characteristic
+from proxyconn.cli.options import parse_interface
 
 from .mdns_target import fuzz_mdns
 
@@ -16,6 +19,18 @@ def test_configuration_that_is_too_much_for_the_reader(text: str) -> None:
     """Endless numbers and brackets are errors of the file, not of ours."""
     with pytest.raises(ConfigError, match=r"^x\.toml: "):
         parse_config(text, "x.toml")
+
+
+def test_handle_with_leading_zeros() -> None:
+    """It was an error of Python's, whose own numbers have none."""
+    assert parse_characteristic("01") == 1
+    assert parse_characteristic("0x10") == 16
+
+
+def test_interface_whose_zone_is_nonsense() -> None:
+    """An IPv6 address may end in any text, which no resolver has to take."""
+    with pytest.raises(typer.BadParameter, match="no interface of this machine"):
+        parse_interface("::1%" + "\udcff" * 80)
 
 
 def test_service_whose_name_is_none() -> None:
