@@ -64,17 +64,16 @@ def parse_config(text: str, source: str) -> Config:
         ConfigError: it is no TOML, or a value in it is unknown or wrong.
     """
     try:
-        document = tomllib.loads(text)
+        top = _Table(source, "", tomllib.loads(text))
     except (ValueError, RecursionError) as exc:
         # Numbers of thousands of digits and brackets without end have errors of their own.
         raise ConfigError(f"{source}: not valid TOML: {exc}") from None
-    top = _Table(source, "", document)
+    finally:
+        # There are keys in it, and some tracebacks show local variables.
+        del text
     top.allow("discover", "key", "keys", "proxy", "adapters", "device")
     keys = _Table(source, "keys", top.get("keys", dict, "a table of name = key") or {})
-    devices = [
-        _Device(_Table(source, f"device {number}", value))
-        for number, value in enumerate(top.tables("device"), start=1)
-    ]
+    devices = [_Device(table) for table in top.tables("device")]
     return Config(
         adapters=_adapters(top),
         prefer={device.address: named for device in devices if (named := device.radios("prefer"))},
@@ -84,11 +83,8 @@ def parse_config(text: str, source: str) -> Config:
         },
         discover=top.get("discover", bool, "true or false") is not False,
         key=top.key("key"),
-        keys={name: key for name in keys.values if (key := keys.key(name))},
-        proxies=tuple(
-            _proxy(_Table(source, f"proxy {number}", value))
-            for number, value in enumerate(top.tables("proxy"), start=1)
-        ),
+        keys=keys.all_keys(),
+        proxies=tuple(_proxy(table) for table in top.tables("proxy")),
     )
 
 
@@ -133,7 +129,7 @@ def _proxy(table: _Table) -> Proxy:
 class _Table:
     source: str
     path: str
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = field(repr=False)
 
     def error(self, name: str, what: str) -> ConfigError:
         return ConfigError(f"{self.source}: {self._label(name)} {what}")
@@ -151,6 +147,7 @@ class _Table:
         # TOML keeps booleans and integers apart, Python does not.
         if value is None or (isinstance(value, type_) and type(value) is type_):
             return value
+        del value
         raise self.error(name, f"must be {expected}")
 
     def key(self, name: str) -> str | None:
@@ -158,8 +155,12 @@ class _Table:
         try:
             check_key(key, self._label(name))
         except InvalidKeyError as exc:
+            del key
             raise ConfigError(f"{self.source}: {exc}") from None
         return key
+
+    def all_keys(self) -> dict[str, str]:
+        return {name: key for name in self.values if (key := self.key(name))}
 
     def texts(self, name: str, expected: str) -> tuple[str, ...]:
         texts = self.get(name, list, expected) or []
@@ -167,11 +168,15 @@ class _Table:
             raise self.error(name, f"must be {expected}")
         return tuple(texts)
 
-    def tables(self, name: str) -> list[Mapping[str, Any]]:
+    def tables(self, name: str) -> list[_Table]:
         tables = self.get(name, list, "a list of tables, each under [[proxy]]") or []
         if not all(isinstance(table, dict) for table in tables):
+            del tables
             raise self.error(name, "must be a list of tables, each under [[proxy]]")
-        return tables
+        return [
+            _Table(self.source, f"{name} {number}", values)
+            for number, values in enumerate(tables, start=1)
+        ]
 
 
 def _suggestion(name: str, names: Collection[str]) -> str:

@@ -120,6 +120,8 @@ def check_key(key: str | None, owner: str) -> None:
     except ValueError:
         length = 0
     if length != KEY_BYTES:
+        # Most of a mistyped key is the key, and some tracebacks show local variables.
+        del key
         raise InvalidKeyError(
             f"the encryption key for {owner} must be base64 of {KEY_BYTES} bytes "
             "(44 characters), as in the proxy's YAML under `api: encryption: key:`",
@@ -170,8 +172,8 @@ class FleetOptions:
 
     def __post_init__(self) -> None:
         if isinstance(self.noise_psk, Mapping):
-            for name, key in self.noise_psk.items():
-                check_key(key, name)
+            for name in self.noise_psk:
+                check_key(self.noise_psk[name], name)
         else:
             check_key(self.noise_psk, "discovered proxies")
 
