@@ -11,7 +11,6 @@ from typing import Any, Generic, Self, TypeVar
 from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
-from bleak.exc import BleakError
 
 from proxyconn._connect import DISCONNECT_TIMEOUT, establish_connection
 from proxyconn._errors import BleakConnectionError, BleakNotFoundError, ErrorKind
@@ -210,8 +209,16 @@ class KeptConnection(Generic[ClientT]):
     async def _restore(self, client: ClientT) -> None:
         if self._on_connected:
             await self._on_connected(client)
-        for characteristic, subscription in list(self._subscriptions.items()):
-            await self._subscribe(client, characteristic, subscription)
+        restored: set[CharacteristicSpecifier] = set()
+        # Some may be added, or taken back, while the others are restored.
+        while restored != self._subscriptions.keys():
+            if ended := restored - self._subscriptions.keys():
+                await client.stop_notify(one := ended.pop())
+                restored.remove(one)
+            else:
+                one = next(key for key in self._subscriptions if key not in restored)
+                await self._subscribe(client, one, self._subscriptions[one])
+                restored.add(one)
 
     def _set_client(self, client: ClientT | None) -> None:
         self.client = client
@@ -236,7 +243,7 @@ class KeptConnection(Generic[ClientT]):
         try:
             async with asyncio.timeout(DISCONNECT_TIMEOUT):
                 await client.disconnect()
-        except (BleakError, TimeoutError) as exc:
+        except BLEAK_RETRY_EXCEPTIONS as exc:
             _LOGGER.debug("%s: could not disconnect: %r", self._name, exc)
 
 
