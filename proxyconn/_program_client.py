@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -56,6 +57,7 @@ class ProgramClient(BaseBleakClient):
         self._wanted_services = services
         self._client: BleakClientWithServiceCache | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._connecting = False
 
     @property
     def name(self) -> str:
@@ -80,8 +82,8 @@ class ProgramClient(BaseBleakClient):
         Raises:
             BleakError, TimeoutError: as the fleet's own clients.
         """
-        if self.is_connected:
-            raise BleakError(f"{self.address}: already connected")
+        if self.is_connected or self._connecting:
+            raise BleakError(f"{self.address}: already connected, or connecting")
         self._loop = asyncio.get_running_loop()
 
         async def connect() -> BleakClientWithServiceCache:
@@ -91,7 +93,16 @@ class ProgramClient(BaseBleakClient):
             self.access.links.add(self)
             return client
 
-        self.services = (await self.access.call(connect)).services
+        self._connecting = True
+        try:
+            self.services = (await self.access.call(connect)).services
+        except asyncio.CancelledError:
+            # The link may have come up in the fleet's loop before this one learned of it.
+            with contextlib.suppress(BleakError):
+                await self.disconnect()
+            raise
+        finally:
+            self._connecting = False
 
     def _make_client(self, *, pair: bool = False) -> BleakClientWithServiceCache:
         return self.access.fleet.client_class(BleakClientWithServiceCache)(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import bleak_retry_connector
@@ -19,7 +20,18 @@ from proxyconn_virtual.peripheral import Outcome, Peripheral
 from proxyconn_virtual.proxy import VirtualProxy
 from proxyconn_virtual.simulated import SimulatedAir
 
-from .conftest import CLOCK, DEADLINE, LAMP, LOCKED, STATE, STRANGER, TICKS, Run, all_free
+from .conftest import (
+    CLOCK,
+    DEADLINE,
+    LAMP,
+    LOCKED,
+    STATE,
+    STRANGER,
+    TICKS,
+    Run,
+    all_free,
+    elsewhere,
+)
 
 pytestmark = pytest.mark.usefixtures("installed")
 
@@ -259,4 +271,42 @@ async def test_links_of_a_loop_that_ended_are_closed(
     await asyncio.to_thread(asyncio.run, forget())
     assert kitchen.snapshot().slots
     assert await asyncio.to_thread(asyncio.run, again()) == b"off"
+    await all_free(kitchen)
+
+
+async def test_a_connect_that_is_cancelled_as_it_succeeds(
+    installed: Fleet, kitchen: VirtualProxy
+) -> None:
+    """The program was not told of the link yet, and it leaves none."""
+
+    async def program() -> None:
+        client = BleakClient(LAMP)
+        connecting = asyncio.create_task(client.connect())
+        await asyncio.sleep(0)
+        until = time.monotonic() + DEADLINE
+        while not client.is_connected and time.monotonic() < until:
+            """Spin: this loop must not learn of the end."""
+        connecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+        assert not client.is_connected
+
+    await elsewhere(program())
+    await all_free(kitchen)
+
+
+async def test_one_client_connects_once_at_a_time(run: Run[Any], kitchen: VirtualProxy) -> None:
+    """A second connect meanwhile is refused, and the first client keeps its link."""
+
+    async def program() -> None:
+        client = BleakClient(LAMP)
+        connecting = asyncio.create_task(client.connect())
+        await asyncio.sleep(0)
+        with pytest.raises(BleakError, match="already connected, or connecting"):
+            await client.connect()
+        await connecting
+        assert await client.read_gatt_char(STATE) == b"off"
+        await client.disconnect()
+
+    await run(program())
     await all_free(kitchen)
