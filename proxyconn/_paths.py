@@ -191,7 +191,10 @@ def rank(path: Path) -> tuple[bool, float, bool]:
 
 def explain(paths: Iterable[Path]) -> str:
     """Say in one sentence why the first of `paths`, best first, is taken."""
-    best, *others = paths
+    ranked = list(paths)
+    if not ranked:
+        return "There is no path: no radio hears it any more."
+    best, *others = ranked
     if not best.usable:
         return f"No path can be used: {best.source} is the nearest, but {best.obstacle}."
     rivals = [path for path in others if path.usable]

@@ -117,3 +117,8 @@ def test_explanations_name_what_decided() -> None:
     assert explain([NEAR]) == "near is the only radio that can be used for it."
     gone = replace(NEAR, state=RadioState.GONE)
     assert explain([gone]) == "No path can be used: near is the nearest, but it is gone."
+
+
+def test_no_path_at_all() -> None:
+    """The last radio that heard a device may leave while somebody looks."""
+    assert explain([]) == "There is no path: no radio hears it any more."
