@@ -51,6 +51,8 @@ _OF_KIND: Mapping[ErrorKind, str] = MappingProxyType(
         ErrorKind.SERVICES_CHANGED: "The device's services keep changing; clear its cache.",
         ErrorKind.DISCONNECTED: "The device dropped the link at once; check that it is awake.",
         ErrorKind.RADIO_UNAVAILABLE: "Mend what is named here, or add a radio near the device.",
+        ErrorKind.RADIO_BUSY: "Allow more time, or add a radio near the device.",
+        ErrorKind.FLEET_CLOSED: "Connect inside `async with`, to a device of a fleet that is open.",
         ErrorKind.IN_USE: "Disconnect the other client first.",
         ErrorKind.UNSUPPORTED: "Update the proxy's firmware or use another radio.",
         ErrorKind.OTHER: "Turn on debug logging for `proxyconn` to see each attempt.",

@@ -49,7 +49,9 @@ WAITS_FOR_CONTROLLER = frozenset(
 )
 """Failures after which a controller needs its time, whatever the local stack knows of the link."""
 
-WAITS_FOR_RADIO = frozenset({ErrorKind.OUT_OF_SLOTS, ErrorKind.RADIO_UNAVAILABLE})
+WAITS_FOR_RADIO = frozenset(
+    {ErrorKind.OUT_OF_SLOTS, ErrorKind.RADIO_BUSY, ErrorKind.RADIO_UNAVAILABLE}
+)
 """Failures that use up no attempt before a deadline: nothing was tried."""
 
 _LOGGER = logging.getLogger(__name__)
@@ -200,7 +202,7 @@ class _Connection(Generic[ClientT]):
                 client = self._make_client()
 
     def _costs_nothing(self, failure: Failure) -> bool:
-        """Whether the deadline alone limits this: a fleet's radios are full, or coming back."""
+        """Whether the deadline alone limits this: a fleet's radios are full, busy or away."""
         return (
             failure.kind in WAITS_FOR_RADIO
             and self.deadline is not None

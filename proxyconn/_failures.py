@@ -90,6 +90,8 @@ RULES: Mapping[ErrorKind, Rule] = MappingProxyType(
         ErrorKind.SECURITY: Rule(_CONNECT, 0.1, BleakConnectionError, path_failed=False),
         ErrorKind.GATT: Rule(_CONNECT, 0.1, BleakConnectionError, path_failed=False),
         ErrorKind.RADIO_UNAVAILABLE: Rule(_CONNECT, 0.1, BleakConnectionError),
+        ErrorKind.RADIO_BUSY: Rule(_TRANSIENT, 0.25, BleakConnectionError, path_failed=False),
+        ErrorKind.FLEET_CLOSED: Rule(Counter.FINAL, 0.0, BleakConnectionError, path_failed=False),
         ErrorKind.IN_USE: Rule(Counter.FINAL, 0.0, BleakConnectionError, path_failed=False),
         ErrorKind.UNSUPPORTED: Rule(Counter.FINAL, 0.0, BleakConnectionError),
         ErrorKind.OTHER: Rule(_CONNECT, DEFAULT_WAIT, BleakConnectionError, path_failed=False),

@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.metadata import entry_points
+from math import isfinite
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -117,7 +118,7 @@ class Fleet:
         Idempotent; if it is cancelled, calling it again finishes the work.
         """
         if self._hub:
-            self._hub.closed = True
+            self._hub.close()
         await asyncio.gather(*(backend.aclose() for backend in self._backends))
         self._backends.clear()
 
@@ -179,7 +180,7 @@ class Fleet:
                     {
                         "source": path.source,
                         "rssi": path.rssi,
-                        "age": round(path.age, 3),
+                        "age": round(path.age, 3) if isfinite(path.age) else None,
                         "failures": round(path.failures, 2),
                         "score": round(path.score, 1),
                         "usable": path.usable,

@@ -12,6 +12,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn._device import colon_address
+from proxyconn._errors import ErrorKind, RadioUnavailableError
 from proxyconn._models import AllocationChangeEvent
 from proxyconn._paths import USABLE_STATES, Path
 from proxyconn._pins import Pins
@@ -44,6 +45,19 @@ class Hub:
         self.routing = Routing(self.radios, self.sightings, pins)
         self.queue = LinkQueue(self.routing, lambda: self.radios, self.describe_radios)
         self._loop = asyncio.get_running_loop()
+
+    def close(self) -> None:
+        """Open no more links, and end every wait for one."""
+        self.closed = True
+        for address in self.queue.waiting:
+            self.queue.end_wait(address, self.closed_error(address))
+
+    def closed_error(self, address: str) -> RadioUnavailableError:
+        """Return the error for a connect to a device of this fleet once it is closed."""
+        return RadioUnavailableError(
+            f"{address}: its fleet is closed; connect inside `async with`",
+            kind=ErrorKind.FLEET_CLOSED,
+        )
 
     # RadioSink
 

@@ -133,6 +133,12 @@ class LinkQueue:
             self.serve()
         return radio
 
+    def end_wait(self, address: str, error: Exception) -> None:
+        """Let the caller that waits for a device have `error`; harmless if none waits."""
+        for waiter in self._waiters:
+            if waiter.address == address and not waiter.future.done():
+                waiter.future.set_exception(error)
+
     async def _wait(self, address: str, timeout: float, known: bool, pairing: bool) -> Radio:
         with self._queued(address, known, pairing) as waiter:
             if self._is_pending(waiter):
@@ -151,18 +157,22 @@ class LinkQueue:
         future: asyncio.Future[Radio] = self._loop.create_future()
         waiter = Waiter(self._number(address), address, known, pairing, future)
         insort(self._waiters, waiter, key=lambda waiter: waiter.number)
+        unused: Radio | None = None
         try:
             yield waiter
         except BaseException:
             if _granted(waiter.future):
                 # It was given a radio in the same turn of the loop in which it gave up.
-                waiter.future.result().release(address)
+                unused = waiter.future.result()
             raise
         finally:
             self._waiters.remove(waiter)
             if not self._waiters and self._timer:
                 self._timer.cancel()
                 self._timer = None
+            if unused:
+                unused.release(address)
+                self.serve()
 
     def _number(self, address: str) -> int:
         oldest = self._loop.time() - PLACE_KEPT
@@ -188,13 +198,24 @@ class LinkQueue:
                 return
             if not self._is_pending(waiter):
                 continue
-            best = self._best(waiter, idle, ahead, now)
-            if best is None:
-                continue
-            if best in idle and best.claim(waiter.address):
+            if best := self._give(waiter, idle, ahead, now):
+                ahead[best] = ahead.get(best, 0) + 1
+
+    def _give(
+        self, waiter: Waiter, idle: set[Radio], ahead: dict[Radio, int], now: float
+    ) -> Radio | None:
+        """Give a caller the radio for it, if that is to be had; return the one it has or awaits."""
+        unwilling: set[Radio] = set()
+        while best := self._best(waiter, idle, ahead, unwilling, now):
+            if best not in idle:
+                return best
+            if best.claim(waiter.address):
                 idle.discard(best)
                 waiter.future.set_result(best)
-            ahead[best] = ahead.get(best, 0) + 1
+                return best
+            # It has slots, but none for this device: it has not let go of the last one.
+            unwilling.add(best)
+        return None
 
     def _look_again(self) -> None:
         self._timer = None
@@ -212,7 +233,12 @@ class LinkQueue:
         return waiter.known or self.routing.is_heard(waiter.address)
 
     def _best(
-        self, waiter: Waiter, idle: set[Radio], ahead: dict[Radio, int], now: float
+        self,
+        waiter: Waiter,
+        idle: set[Radio],
+        ahead: dict[Radio, int],
+        unwilling: set[Radio],
+        now: float,
     ) -> Radio | None:
         """Return the radio to take or to wait for; None if there is none, or not yet."""
         candidates = [
@@ -220,7 +246,9 @@ class LinkQueue:
             for path, radio in self.routing.candidates(
                 waiter.address, now, pairing=waiter.pairing, ahead=ahead
             )
-            if path.usable and not self.routing.refusals.stands(waiter.address, radio, now)
+            if path.usable
+            and radio not in unwilling
+            and not self.routing.refusals.stands(waiter.address, radio, now)
         ]
         if not candidates:
             return None
@@ -255,7 +283,10 @@ class LinkQueue:
         now = self._loop.time()
         candidates = self.routing.candidates(address, now, pairing=waiter.pairing)
         usable = [pair for pair in candidates if pair[0].usable]
+        stuck = [radio for _, radio in usable if self.routing.holds(address, radio)]
         holder = self.routing.holder(address, now)
+        if holder is None and usable and len(stuck) == len(usable):
+            holder = stuck[0]
         if holder:
             return LinkError(
                 f"{address}: {holder.name} still holds the last attempt",
@@ -270,13 +301,15 @@ class LinkQueue:
         if not usable:
             return self._unreachable(address, candidates)
         willing = [
-            pair for pair in usable if not self.routing.refusals.stands(address, pair[1], now)
+            (path, radio)
+            for path, radio in usable
+            if radio not in stuck and not self.routing.refusals.stands(address, radio, now)
         ]
         if any(path.has_slot for path, _ in willing):
             names = ", ".join(path.source for path, _ in willing)
             return LinkError(
                 f"{address}: {names} was busy opening other links for {timeout:g} s",
-                kind=ErrorKind.TRANSIENT,
+                kind=ErrorKind.RADIO_BUSY,
                 source=willing[0][0].source,
             )
         return OutOfSlotsError(

@@ -20,6 +20,7 @@ from proxyconn._errors import (
     AttemptTimeoutError,
     BleakNotFoundError,
     ErrorKind,
+    LinkError,
     NotConnectedError,
     RadioUnavailableError,
     UnsupportedError,
@@ -94,6 +95,8 @@ class RoutedClient(BaseBleakClient):
         self._opening: BaseBleakClient | None = None
         self._source: str | None = None
         self._radio: Radio | None = None
+        self._waiting = False
+        self._given_up = False
 
     def __repr__(self) -> str:
         return f"<RoutedClient {self.address} via {self._source or 'no radio'}>"
@@ -128,26 +131,32 @@ class RoutedClient(BaseBleakClient):
         """
         if self.is_connected:
             raise BleakError(f"{self.address}: already connected through {self._source}")
+        if self._waiting or self._opening:
+            raise LinkError(f"{self.address}: already connecting", kind=ErrorKind.IN_USE)
         if self._hub.closed:
-            raise RadioUnavailableError(
-                f"{self.address}: its fleet is closed; connect inside `async with`"
-            )
+            raise self._hub.closed_error(self.address)
         if self._client:
             # Its link is down, and the callback that says so is still on its way.
             self._ended(self._client)
-        radio = await self._hub.queue.take(
-            self.address,
-            kwargs.get("timeout", self._timeout),
-            known=self._device is not None,
-            pairing=pair,
-        )
+        self._given_up, self._waiting = False, True
+        try:
+            radio = await self._hub.queue.take(
+                self.address,
+                kwargs.get("timeout", self._timeout),
+                known=self._device is not None,
+                pairing=pair,
+            )
+        finally:
+            self._waiting = False
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
+            if self._given_up:
+                raise self._given_up_error()
             await self._open(radio, pair, **kwargs)
         except BaseException as exc:
             self._hub.link_ended(self.address)
-            if isinstance(exc, Exception):
+            if isinstance(exc, Exception) and not self._given_up:
                 self._hub.attempt_ended(self.address, radio, exc)
             raise
         radio.release(self.address)
@@ -198,11 +207,19 @@ class RoutedClient(BaseBleakClient):
     async def disconnect(self) -> None:
         """Close the link, or end the attempt to open one; harmless if there is neither."""
         client = self._client or self._opening
-        if client:
+        self._given_up = True
+        if self._waiting:
+            self._hub.queue.end_wait(self.address, self._given_up_error())
+        elif client:
             try:
                 await client.disconnect()
             finally:
                 self._ended(client)
+
+    def _given_up_error(self) -> LinkError:
+        return LinkError(
+            f"{self.address}: Disconnected while connecting", kind=ErrorKind.DISCONNECTED
+        )
 
     def _up(self) -> BaseBleakClient:
         if self._client is None:

@@ -112,20 +112,26 @@ class Routing:
 
     def given_back(self, address: str, radio: Radio, now: float) -> None:
         """Take note that nobody wants the device on `radio` any more."""
-        if radio in self._holders.get(address, {}):
+        if self.holds(address, radio):
             self._given_back[address] = (radio, now)
 
     def holder(self, address: str, now: float, but: Radio | None = None) -> Radio | None:
         """Return a radio other than `but` that holds a slot for the address, and may let go of it.
 
-        One that has had the time to let go, and has not, hangs: it is not waited for.
+        To be asked while nobody here has a link to the address. One that has had the time to let
+        go, and has not, hangs: it is not waited for.
         """
         for radio, since in self._holders.get(address, {}).items():
-            given_back, at = self._given_back.get(address, (None, now))
-            hangs = given_back is radio and now >= max(since + ATTEMPT_LIMIT, at + CLOSE_LIMIT)
+            given_back, at = self._given_back.get(address, (None, since))
+            wanted_until = at if given_back is radio else since
+            hangs = now >= max(since + ATTEMPT_LIMIT, wanted_until + CLOSE_LIMIT)
             if radio is not but and not hangs and radio.state is not RadioState.WEDGED:
                 return radio
         return None
+
+    def holds(self, address: str, radio: Radio) -> bool:
+        """Whether a radio holds a slot for the address."""
+        return radio in self._holders.get(address, {})
 
     def is_heard(self, address: str) -> bool:
         """Whether any radio has heard the device."""

@@ -10,7 +10,7 @@ import pytest
 from proxyconn import ErrorKind, LinkError, OutOfSlotsError, RadioState, RadioUnavailableError
 from proxyconn._hub import Hub
 from proxyconn._queue import PLACE_KEPT, UNREACHABLE_TIMEOUT
-from proxyconn._routing import CLOSE_LIMIT
+from proxyconn._routing import ATTEMPT_LIMIT, CLOSE_LIMIT
 from proxyconn.radio import Radio
 
 from .fake_radio import FakeRadio
@@ -129,6 +129,24 @@ async def test_cancelled_waiters_leave_no_trace(hub: Hub) -> None:
     assert not hub.queue.links
 
 
+async def test_what_a_cancelled_caller_was_given_goes_to_the_next_at_once(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the radio does not say that a claim was given up."""
+    radio = FakeRadio(hub, "kitchen", 1)
+    monkeypatch.setattr(radio, "release", radio.ledger.drop_claim)
+    for number in (1, 2):
+        radio.hear(address(number), -50)
+    radio.report(OTHERS[0])
+    first, second = ask(hub, 1), ask(hub, 2)
+    await settle()
+    radio.report()
+    first.cancel()
+    await settle()
+    assert second.done()
+    assert await second is radio
+
+
 async def test_the_near_radio_is_waited_for_but_not_for_ever(hub: Hub) -> None:
     """28 dB are worth 2.8 s: then the far radio is taken."""
     near, far = FakeRadio(hub, "near", 1), FakeRadio(hub, "far", 1)
@@ -182,6 +200,38 @@ async def test_a_radio_that_hangs_is_not_waited_for(hub: Hub) -> None:
     given_up = loop.time()
     assert await hub.queue.take(address(1), 100) is far
     assert loop.time() - given_up == pytest.approx(CLOSE_LIMIT, abs=0.5)
+
+
+async def test_a_slot_that_is_never_freed_keeps_no_device_away(hub: Hub) -> None:
+    """Not though its radio is the nearest, has never failed, and reported the slot too late."""
+    near, far = FakeRadio(hub, "near"), FakeRadio(hub, "far")
+    near.hear(address(1), -50)
+    far.hear(address(1), -60)
+    assert await hub.queue.take(address(1), 1) is near
+    hub.queue.give_back(address(1))
+    near.report(address(1))
+    loop = asyncio.get_running_loop()
+    reported = loop.time()
+    assert await hub.queue.take(address(1), 100) is far
+    assert loop.time() - reported == pytest.approx(ATTEMPT_LIMIT, abs=0.5)
+
+
+async def test_a_slot_that_nobody_here_took_is_not_waited_for_for_ever(hub: Hub) -> None:
+    """A proxy may have leaked it before this fleet was opened."""
+    near, far = FakeRadio(hub, "near"), FakeRadio(hub, "far")
+    near.hear(address(1), -50)
+    far.report(address(1))
+    assert await hub.queue.take(address(1), 100) is near
+    assert asyncio.get_running_loop().time() == pytest.approx(ATTEMPT_LIMIT, abs=0.5)
+
+
+async def test_the_only_radio_that_hangs_is_named(hub: Hub) -> None:
+    """It has slots and opens no other link, but it still holds the one."""
+    radio = FakeRadio(hub, "kitchen")
+    radio.hear(address(1), -50)
+    radio.report(address(1))
+    with pytest.raises(LinkError, match="kitchen still holds the last attempt"):
+        await hub.queue.take(address(1), 2 * ATTEMPT_LIMIT)
 
 
 async def test_a_radio_that_does_not_let_go_is_named(hub: Hub) -> None:

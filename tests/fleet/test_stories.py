@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Callable
 
@@ -159,6 +160,18 @@ async def test_required_radios_are_the_only_ones(virtual: Virtual, real: Real) -
         )
     assert house.proxies[KITCHEN].snapshot().free == 1
     await first.disconnect()
+
+
+async def test_a_required_radio_need_not_have_heard_the_device(
+    virtual: Virtual, real: Real
+) -> None:
+    """It is a path without an age, also in JSON, which knows no infinity."""
+    await virtual("kitchen bedroom", peripheral(1, kitchen=-50))
+    fleet = await join(real, 2, require={address(1): BEDROOM})
+    document = json.loads(json.dumps(fleet.diagnostics(), allow_nan=False))
+    ages = {path["source"]: path["age"] for path in document["devices"][address(1)]}
+    assert ages[BEDROOM] is None
+    assert ages[KITCHEN] < DEADLINE
 
 
 async def test_a_bonded_device_stays_with_its_radio(virtual: Virtual, real: Real) -> None:
