@@ -171,6 +171,7 @@ class Connection:
 
     async def _on_connect(self) -> None:
         self._up_at = asyncio.get_running_loop().time()
+        self._client.take_small_bites()
         self._mind_unread()
         try:
             info = tidy(await self._client.device_info())

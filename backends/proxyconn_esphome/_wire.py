@@ -16,6 +16,9 @@ from typing import Any, Protocol
 from aioesphomeapi.client import APIClient
 from google.protobuf.message import Message
 
+BITE = 16384
+"""Bytes: more than a proxy ever has to say at once."""
+
 
 class Wire(Protocol):
     """What we use of `aioesphomeapi.connection.APIConnection`."""
@@ -41,6 +44,15 @@ class WireClient(APIClient):
     def wire(self) -> Wire:
         """Return the connection. Raises APIConnectionError if it is not up."""
         return self._get_connection()
+
+    def take_small_bites(self) -> None:
+        """Read at most BITE bytes at once, so that other tasks have their turn in between.
+
+        asyncio reads 256 KiB, and a flood of the smallest messages makes over a second of those.
+        """
+        transport = self._transport()
+        if transport and hasattr(transport, "max_size"):  # asyncio's own has; others need not
+            transport.max_size = BITE
 
     def unread(self) -> int:
         """Return the bytes that wait for the proxy to read what was written before them."""

@@ -44,6 +44,9 @@ MOST_BATCH = 4096
 """Bytes of a batch whose advertisements are not looked at one by one: ESPHome's largest, 16 of 62
 bytes each (bluetooth_proxy.cpp FLUSH_BATCH_SIZE), has a third of them."""
 
+MOST_REPORTS = 512
+"""Advertisements taken from such a batch."""
+
 MOST_DATA = 1650
 """Bytes of an advertisement, extended ones included (Core Specification vol 4 E 7.8.54)."""
 
@@ -136,7 +139,8 @@ class ESPHomeRadio(SessionListener):
         """Pass a batch of advertisements on."""
         reports: Sequence[Report[bytes]] = message.advertisements
         if message.ByteSize() > MOST_BATCH:
-            reports = [report for report in reports if len(report.data) <= MOST_DATA]
+            first = reports[:MOST_REPORTS]
+            reports = [report for report in first if len(report.data) <= MOST_DATA]
         self._sink.heard(self, reports, advertisement_data)
 
 

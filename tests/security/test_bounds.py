@@ -19,7 +19,15 @@ from proxyconn._table import MOST_SIGHTINGS
 from proxyconn.radio import FleetOptions
 from proxyconn_esphome._adverts import advertisement_data
 from proxyconn_esphome._discovery import FoundDevice
-from proxyconn_esphome.radio import MOST_BATCH, MOST_DATA, MOST_FOUND, ESPHomeBackend, ESPHomeRadio
+from proxyconn_esphome._wire import BITE
+from proxyconn_esphome.radio import (
+    MOST_BATCH,
+    MOST_DATA,
+    MOST_FOUND,
+    MOST_REPORTS,
+    ESPHomeBackend,
+    ESPHomeRadio,
+)
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from tests.core.fake_radio import FakeRadio
 from tests.esphome.clocked import NUMBER, a_house, program
@@ -108,6 +116,29 @@ async def test_advertisements_of_any_size() -> None:
     radio.session_heard(Mock(), many)
     [_, taken, _] = sink.heard.call_args.args
     assert len(taken) == 200
+
+
+async def test_flood_is_read_in_small_bites() -> None:
+    """Other tasks have many turns while 150 kB are taken; it was read in pieces of 256 KiB."""
+    flood = pb.BluetoothGATTNotifyDataResponse(address=1, handle=3, data=bytes(1000))
+    async with a_house() as house:
+        for _ in range(150):
+            house.proxy.send_subscriber(flood)
+        house.proxy.send_subscriber(pb.BluetoothConnectionsFreeResponse(free=9, limit=9))
+        turns = 0
+        while house.session.ledger.limit != 9:
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns >= 150_000 // BITE
+
+
+async def test_advertisements_without_end_in_one_batch() -> None:
+    """The smallest ones fit into a frame by the thousand; a proxy collects 16."""
+    sink = Mock()
+    batch_of_all = batch(*((number, b"") for number in range(6000)))
+    ESPHomeRadio(Mock(), sink).session_heard(Mock(), batch_of_all)
+    [_, taken, _] = sink.heard.call_args.args
+    assert len(taken) == MOST_REPORTS
 
 
 async def test_announcements_without_end() -> None:
