@@ -116,7 +116,7 @@ def _scan_picture(fleet: Fleet, *, fit: bool) -> Picture:
     if fit:
         rows, notes = loudest(rows, notes, stdout())
     sources = [radio.name for radio in by_name(fleet) if radio.state is RadioState.READY]
-    return devices_table(rows, sources), notes
+    return devices_table(rows, sources, fit=fit), notes
 
 
 @fleet_command

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
-from .output import safe
+from .output import printable, safe
 from .rows import Row
 
 COLUMNS_OF_PROXIES = 4
@@ -68,8 +69,11 @@ def _free(row: Row) -> str:
     return "-" if row["connectable"] or row["state"] != "ready" else "listens only"
 
 
-def devices_table(rows: Sequence[Row], sources: Sequence[str]) -> Table:
-    """Return a table of devices, the loudest first, with RSSI in dBm for each of `sources`."""
+def devices_table(rows: Sequence[Row], sources: Sequence[str], *, fit: bool = False) -> Table:
+    """Return a table of devices, the loudest first, with RSSI in dBm for each of `sources`.
+
+    If it has to fit on a screen, each device takes one line, cut off where that ends.
+    """
     own = len(sources) <= COLUMNS_OF_PROXIES
     columns = [f"{safe(source)}>" for source in sources] if own else ["Heard by"]
     made = table("Device", "Address", "dBm>", *columns, "Age>")
@@ -79,10 +83,10 @@ def devices_table(rows: Sequence[Row], sources: Sequence[str]) -> Table:
         shown = (
             [_rssi(by_source.get(source)) for source in sources]
             if own
-            else [", ".join(f"{safe(name)} {rssi}" for name, rssi in by_source.items())]
+            else [_cell(", ".join(f"{name} {rssi}" for name, rssi in by_source.items()), fit)]
         )
         made.add_row(
-            safe(row["name"] or "-"),
+            _cell(row["name"] or "-", fit),
             row["address"],
             _rssi(row["rssi"]),
             *shown,
@@ -103,6 +107,11 @@ def loudest(
         return rows, notes
     kept = sorted(rows, key=lambda row: -row["rssi"])[: max(room - 1, 1)]
     return kept, [f"and {len(rows) - len(kept)} that are not as loud", *notes]
+
+
+def _cell(text: str, fit: bool) -> Text:
+    """Return text for a cell; if it has to fit, it is cut off rather than wrapped."""
+    return Text(printable(text), no_wrap=fit, overflow="ellipsis" if fit else None)
 
 
 def _rssi(rssi: int | None) -> str:

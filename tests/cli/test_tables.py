@@ -70,6 +70,19 @@ def test_devices_many_proxies(draw: Draw) -> None:
     assert "proxy-3 -60, proxy-0 -70" in lines[2]
 
 
+def test_devices_take_one_line_each_if_they_have_to_fit(draw: Draw) -> None:
+    """A device that many proxies hear is cut off on a screen, not wrapped; off one it is whole."""
+    sources = [f"proxy-{number}" for number in range(9)]
+    rows = [device(name, *((one, -60) for one in sources)) for name in ("x", "y" * 40)]
+    fitting = draw(devices_table(rows, sources, fit=True))
+    assert len(fitting) == 2 + len(rows)
+    assert "proxy-0 -60" in fitting[2]
+    assert fitting[2].count("…") == 1
+    whole = " ".join(draw(devices_table(rows, sources)))
+    assert "…" not in whole
+    assert "proxy-8" in whole
+
+
 def test_devices_that_fit(draw: Draw) -> None:
     """What stands under the table is seen on a small screen too; the faintest devices are not."""
     console = Console(file=io.StringIO(), width=40, height=10)
