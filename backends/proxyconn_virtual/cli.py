@@ -187,6 +187,8 @@ def virtual(
             for wanted in faults:
                 wanted.switch_on(fleet.proxies, seed)
             stdout().print(_fleet_table(fleet))
+            if fault:
+                stdout().print(f"Faults from the start: {safe(', '.join(fault))}.")
             stdout().print(
                 f"{len(fleet.peripherals)} devices around, {radio} radio. In another terminal:\n"
                 f"  proxyconn scan --config {safe(str(file))}\n"
@@ -260,7 +262,7 @@ def _writer(file: Path) -> Callable[[str], None]:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         raise typer.BadParameter(
-            f"{file} is there already and is not overwritten; name a new file"
+            f"{file} is there already and is not overwritten; remove it, or name another"
         ) from None
     except OSError as exc:
         raise typer.BadParameter(f"{file} cannot be made: {exc.strerror}") from None

@@ -19,7 +19,7 @@ from proxyconn.radio import ConnectionParameters
 
 from .errors import CommandFailedError
 from .options import Address, AsJson, Pair, Seconds, fleet_command
-from .output import print_json, safe, stdout, value_markup, while_read
+from .output import print_json, safe, stderr, stdout, value_markup, while_read
 from .rows import service_rows, value_row
 from .session import Settings, connected
 from .tables import BASE_UUID_SUFFIX, services_tree, short_uuid
@@ -129,7 +129,11 @@ async def read(
     pair: Pair = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read a characteristic."""
+    """Read a characteristic.
+
+    Prints its bytes; 1, 2 or 4 of them as a number too, unsigned and the lowest byte first; and
+    text as text.
+    """
     async with connected(settings, address, pair=pair) as client:
         chosen = choose(client.services, characteristic)
         _check_readable(chosen)
@@ -165,7 +169,7 @@ async def write(
     address: Address,
     characteristic: Characteristic,
     value: Annotated[
-        bytes, typer.Argument(metavar="HEX", help="Bytes to write.", parser=parse_hex)
+        bytes, typer.Argument(metavar="HEX", help="Bytes to write, as in 01ff.", parser=parse_hex)
     ],
     no_response: Annotated[
         bool, typer.Option("--no-response", help="Write without asking for a response.")
@@ -223,7 +227,10 @@ async def notify(
     pair: Pair = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the values that a device notifies or indicates, until Ctrl-C."""
+    """Print the values that a device notifies or indicates, until Ctrl-C.
+
+    Each as `read` does.
+    """
     values: Values = asyncio.Queue()
     async with connected(
         settings, address, pair=pair, on_lost=lambda: values.put_nowait(None)
@@ -234,6 +241,8 @@ async def notify(
         await client.start_notify(
             chosen, lambda sender, value: values.put_nowait((_now(), bytes(value)))
         )
+        if stderr().is_terminal:
+            stderr().print(f"[dim]subscribed to {short_uuid(chosen.uuid)}; Ctrl-C ends[/]")
         printer = Printer(client.address, chosen, as_json)
         with contextlib.suppress(TimeoutError):
             async with while_read(), asyncio.timeout(duration):

@@ -206,7 +206,8 @@ async def find(fleet: Fleet, settings: Settings, target: str, deadline: float) -
     except BleakNotFoundError:
         states = "; ".join(grouped((radio.name, state_of(radio)) for radio in by_name(fleet)))
         raise BleakNotFoundError(
-            f"{target}: no radio heard it within {settings.timeout:g} s ({states})",
+            f"{target}: no radio heard it within {settings.timeout:g} s ({states}); check that it "
+            "advertises and is in range, and its name or address: `proxyconn scan` shows them",
             kind=ErrorKind.DEVICE_NOT_FOUND,
         ) from None
     await _until(

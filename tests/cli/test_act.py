@@ -113,6 +113,7 @@ async def test_unknown_device(program: Program, house: VirtualFleet, config: Pat
     assert done.code == 1
     [line] = done.err.splitlines()
     assert "C4:00:00:00:00:99: no radio heard it within 1 s (garage, kitchen: ready)" in line
+    assert "`proxyconn scan`" in line
 
 
 async def test_write(

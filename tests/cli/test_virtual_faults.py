@@ -24,6 +24,7 @@ async def test_virtual_with_faults(program: Program, tmp_path: Path) -> None:
     faults = ("--fault", f"slot_leak=2@{kitchen}", "--fault", "frame_loss")
     done = await use(program, file, work, "--proxies", "2", *faults)
     assert (done.code, done.err) == (130, "")
+    assert f"Faults from the start: slot_leak=2@{kitchen}, frame_loss." in done.out
 
 
 @pytest.mark.parametrize(
