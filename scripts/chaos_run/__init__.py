@@ -1,0 +1,1 @@
+"""Sessions among faults at random, run by scripts/chaos and scripts/soak; not installed."""

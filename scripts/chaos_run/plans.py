@@ -1,0 +1,84 @@
+"""What every session will do: decided by the seed alone, whatever became of those before."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+KEPT_EVERY: Final = 6
+"""Of so many devices one is kept connected; the others have sessions."""
+
+STEPS: Final = ("read", "write", "command", "notify", "wait")
+WEIGHTS: Final = (4, 2, 1, 2, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation.
+
+    Attributes:
+        name: one of STEPS.
+        data: what is written.
+        seconds: how long to wait, or to be notified.
+        cancel_after: seconds after which the operation is cancelled; None if it is not.
+    """
+
+    name: str
+    data: bytes
+    seconds: float
+    cancel_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One session.
+
+    Attributes:
+        pause: seconds before it.
+        deadline: seconds for it to be connected.
+        cancel_connect: seconds after which the connect is cancelled; None if it is not.
+        steps: the operations.
+        cancel_disconnect: seconds after which the disconnect is cancelled; None if it is not.
+        hold: for a connection that is kept, seconds until it is let go.
+    """
+
+    pause: float
+    deadline: float
+    cancel_connect: float | None
+    steps: tuple[Step, ...]
+    cancel_disconnect: float | None
+    hold: float
+
+
+def plan(seed: int, address: str, number: int, pause: float) -> Plan:
+    """Return the plan of the numbered session of a device."""
+    draw = random.Random(f"session {seed} {address} {number}")
+    steps = draw.choices(STEPS, WEIGHTS, k=draw.randint(1, 6))
+    return Plan(
+        pause=draw.uniform(0.1, pause),
+        deadline=draw.choice((5.0, 15.0, 30.0, 60.0)),
+        cancel_connect=_seldom(draw, 0.1, 10.0),
+        steps=tuple(
+            Step(
+                name,
+                draw.randbytes(draw.randint(1, 20)),
+                draw.uniform(0.1, 3.0),
+                _seldom(draw, 0.08, 0.2),
+            )
+            for name in steps
+        ),
+        cancel_disconnect=_seldom(draw, 0.05, 0.5),
+        hold=draw.uniform(20.0, 200.0),
+    )
+
+
+def is_kept(number: int) -> bool:
+    """Whether the numbered device is kept connected."""
+    return number % KEPT_EVERY == KEPT_EVERY - 1
+
+
+def _seldom(draw: random.Random, chance: float, longest: float) -> float | None:
+    """Return some seconds with a chance, else None; always draws twice."""
+    wanted, seconds = draw.random() < chance, draw.uniform(0.0, longest)
+    return seconds if wanted else None

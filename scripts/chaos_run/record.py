@@ -1,0 +1,116 @@
+"""What happened in a run."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_DETAILS = 50
+"""Violations that are told in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An invariant that did not hold: when, which, and what was seen."""
+
+    at: float
+    invariant: str
+    detail: str
+
+
+@dataclass
+class Record:
+    """What happened.
+
+    Attributes:
+        sessions: how many began.
+        completed: how many did all that they were to do.
+        outcomes: operation -> how it ended -> how often.
+        violations: invariants that did not hold.
+        hung: operations that did not end in time.
+        outages: seconds from the first failure of a device to its next success, while there were
+            faults.
+        healed: seconds from the end of the faults to the next success of each device.
+        drops: links that were up and ended.
+    """
+
+    sessions: int = 0
+    completed: int = 0
+    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    violations: list[Violation] = field(default_factory=list)
+    hung: int = 0
+    outages: list[float] = field(default_factory=list)
+    healed: list[float] = field(default_factory=list)
+    drops: int = 0
+    _failing: dict[str, float] = field(default_factory=dict)
+    _awaited: set[str] = field(default_factory=set)
+    _calm_since: float = 0.0
+    _begun: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def now(self) -> float:
+        """Seconds since the begin of the run."""
+        return asyncio.get_running_loop().time() - self._begun
+
+    def violate(self, invariant: str, detail: str) -> None:
+        """An invariant does not hold."""
+        self.violations.append(Violation(round(self.now, 3), invariant, detail))
+
+    def failed(self, address: str) -> None:
+        """A session has failed, or a kept connection was lost."""
+        self._failing.setdefault(address, self.now)
+
+    def succeeded(self, address: str) -> None:
+        """A session has done all that it was to do, or a kept connection is there again."""
+        since = self._failing.pop(address, None)
+        if address in self._awaited:
+            self._awaited.discard(address)
+            self.healed.append(self.now - self._calm_since)
+        elif since is not None:
+            self.outages.append(self.now - since)
+
+    def calm(self, addresses: Sequence[str]) -> None:
+        """The faults are over; from now on every device is to succeed again."""
+        self._calm_since = self.now
+        self._awaited = set(addresses)
+
+    @property
+    def awaited(self) -> set[str]:
+        """Devices that have not succeeded since the faults were over."""
+        return self._awaited
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as JSON-able values."""
+        return {
+            "sessions": self.sessions,
+            "completed": self.completed,
+            "drops": self.drops,
+            "outcomes": {
+                name: dict(counts.most_common()) for name, counts in self.outcomes.items()
+            },
+            "hung": self.hung,
+            "broken": len(self.violations),
+            "violations": [
+                [violation.at, violation.invariant, violation.detail]
+                for violation in self.violations[:MOST_DETAILS]
+            ],
+            "outage": spread(self.outages),
+            "healing": spread(self.healed),
+        }
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float] | None:
+    """Return count, median, 95th percentile and worst; None of nothing."""
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    return {
+        "count": len(ordered),
+        "median": round(statistics.median(ordered), 3),
+        "p95": round(ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)], 3),
+        "worst": round(ordered[-1], 3),
+    }

@@ -1,0 +1,201 @@
+"""What is done with one device: sessions, one after the other, or a connection that is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bleak import BleakClient
+from bleak.exc import BleakCharacteristicNotFoundError, BleakError
+
+from .guarded import TIDY, CancelledOnPurposeError, Guarded
+from .plans import Plan, Step, is_kept, plan
+from .record import Record
+from .setting import Setting
+from .sides import Side
+from .world import ECHO, STREAM, VALUE, identity
+
+CALLBACK_TIME: Final = 0.5
+"""Seconds after a disconnect within which the client must have been told."""
+
+ENDS: Final = (BleakError, TimeoutError, CancelledOnPurposeError)
+"""What ends a session and is no defect by itself."""
+
+
+@dataclass
+class Drop:
+    """How often a client was told that its link is no more."""
+
+    times: int = 0
+
+    def __call__(self, client: BleakClient) -> None:
+        """Count."""
+        self.times += 1
+
+
+class Device:
+    """Holds sessions with one device until it is told to stop."""
+
+    def __init__(
+        self, setting: Setting, number: int, address: str, side: Side, record: Record
+    ) -> None:
+        self._setting = setting
+        self._number = number
+        self._address = address
+        self._said = identity(address)
+        self._side = side
+        self._record = record
+        self._guarded = Guarded(record)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begin no other session."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Hold sessions."""
+        number = 0
+        while not self._stopping.is_set():
+            chosen = plan(self._setting.seed, self._address, number, self._setting.pause)
+            number += 1
+            await self._rest(chosen.pause)
+            if not self._stopping.is_set() and self._side.hears(self._address):
+                await self._one(chosen)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+    async def _one(self, chosen: Plan) -> None:
+        self._record.sessions += 1
+        lost = asyncio.Event()
+        kept = self._side.keep(self._address, lost.set) if is_kept(self._number) else None
+        try:
+            if kept is None:
+                complete = await self._session(chosen)
+            else:
+                limit = chosen.hold + 2 * TIDY
+                complete = await self._do("keep", self._keep(kept, lost, chosen.hold), limit=limit)
+        except ENDS:
+            complete = False
+            self._record.failed(self._address)
+        if complete:
+            self._record.completed += 1
+
+    async def _do(self, name: str, operation: Coroutine[Any, Any, Any], **options: Any) -> Any:
+        return await self._guarded.run(name, self._address, operation, **options)
+
+    # A connection that is kept
+
+    async def _keep(self, kept: Any, lost: asyncio.Event, hold: float) -> bool:
+        """Keep the device connected for a while; return whether it was there at the end."""
+        client: BleakClient | None = None
+        async with kept:
+            await kept.start_notify(STREAM, self._kept_alive)
+            try:
+                async with asyncio.timeout(hold):
+                    while not self._stopping.is_set():
+                        client = await kept.connected(hold)
+                        await self._until_lost(lost)
+                        client = None
+            except TimeoutError:
+                return client is not None
+        return True
+
+    def _kept_alive(self, sender: Any, data: bytearray) -> None:
+        self._streamed(sender, data)
+        self._record.succeeded(self._address)
+
+    async def _until_lost(self, lost: asyncio.Event) -> None:
+        waits = [asyncio.ensure_future(event.wait()) for event in (lost, self._stopping)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if lost.is_set():
+            lost.clear()
+            self._record.drops += 1
+            self._record.failed(self._address)
+
+    # A session
+
+    async def _session(self, chosen: Plan) -> bool:
+        """Hold one session; return whether everything was done. Raises ENDS."""
+        drop = Drop()
+        client = await self._do(
+            "connect",
+            self._side.connect(self._address, chosen.deadline, drop),
+            limit=chosen.deadline,
+            cancel_after=chosen.cancel_connect,
+        )
+        complete = True
+        try:
+            for step in chosen.steps:
+                complete = await self._step(client, step) and complete
+        except BleakCharacteristicNotFoundError:
+            # As its guide says: the table of services that is known is not the right one.
+            await self._do("clear cache", client.clear_cache())
+            raise
+        finally:
+            await self._disconnect(client, chosen, drop)
+        if complete:
+            self._record.succeeded(self._address)
+        return complete
+
+    async def _disconnect(self, client: BleakClient, chosen: Plan, drop: Drop) -> None:
+        with contextlib.suppress(CancelledOnPurposeError):
+            await self._do("disconnect", client.disconnect(), cancel_after=chosen.cancel_disconnect)
+        await asyncio.sleep(CALLBACK_TIME)
+        self._record.drops += 1
+        if drop.times != 1:
+            self._record.violate(
+                "one disconnected callback per drop", f"{self._address}: {drop.times}"
+            )
+
+    async def _step(self, client: BleakClient, step: Step) -> bool:
+        """Do one operation; return whether it was done, and False if it was cancelled."""
+        try:
+            await self._operation(client, step)
+        except CancelledOnPurposeError:
+            return False
+        return True
+
+    async def _operation(self, client: BleakClient, step: Step) -> None:
+        early = step.cancel_after
+        match step.name:
+            case "read":
+                value = await self._do("read", client.read_gatt_char(VALUE), cancel_after=early)
+                if value != self._said:
+                    self._record.violate(
+                        "an answer belongs to its question", f"{self._address}: {value.hex()}"
+                    )
+            case "write":
+                write = client.write_gatt_char(ECHO, step.data, response=True)
+                await self._do("write", write, cancel_after=early)
+            case "command":
+                write = client.write_gatt_char(ECHO, step.data, response=False)
+                await self._do("command", write)
+            case "notify":
+                await self._notified(client, step)
+            case "wait":
+                await asyncio.sleep(step.seconds)
+
+    async def _notified(self, client: BleakClient, step: Step) -> None:
+        await self._do(
+            "notify", client.start_notify(STREAM, self._streamed), cancel_after=step.cancel_after
+        )
+        await asyncio.sleep(step.seconds)
+        await self._do("stop", client.stop_notify(STREAM))
+
+    def _streamed(self, sender: Any, data: bytearray) -> None:
+        if not data.startswith(self._said):
+            self._record.violate(
+                "a notification belongs to its device", f"{self._address}: {data.hex()}"
+            )

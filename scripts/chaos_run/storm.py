@@ -1,0 +1,74 @@
+"""Random faults at every proxy, and what they excuse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from proxyconn_virtual.chaos import ChaosFaults
+from proxyconn_virtual.fault_catalogue import FaultName
+from proxyconn_virtual.proxy import VirtualProxy
+
+from .setting import Setting
+
+EXCUSES: Final = frozenset(
+    {
+        FaultName.WEDGED_CONNECTING,
+        FaultName.HALF_OPEN_TCP,
+        FaultName.SLOT_MISMATCH,
+    }
+)
+"""Faults under which no client can free a slot, or know of it: the attempt that occupies it never
+ends; nothing reaches the proxy; its reports are wrong."""
+
+
+class Storm:
+    """The faults of a run.
+
+    Attributes:
+        counts: how often each was injected.
+    """
+
+    def __init__(self, setting: Setting, proxies: Iterable[VirtualProxy]) -> None:
+        self._faults = {
+            proxy.name: ChaosFaults(
+                proxy,
+                seed=setting.seed,
+                rate=setting.rate,
+                durations=(setting.shortest, setting.longest),
+                off=setting.off,
+            )
+            for proxy in proxies
+        }
+        self._excused_until: dict[str, float] = {}
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def counts(self) -> Counter[FaultName]:
+        """How often each fault was injected."""
+        return sum((faults.counts for faults in self._faults.values()), Counter())
+
+    async def rage(self, seconds: float) -> None:
+        """Inject faults for so long, and end every one of them."""
+        if not any(self._faults):
+            await asyncio.sleep(seconds)
+            return
+        try:
+            async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+                for faults in self._faults.values():
+                    group.create_task(faults.run())
+        except TimeoutError:
+            pass
+
+    def look(self) -> None:
+        """Take note of the faults that excuse something now; to be called again and again."""
+        now = self._loop.time()
+        for name, faults in self._faults.items():
+            if EXCUSES.intersection(faults.active):
+                self._excused_until[name] = now
+
+    def excused(self, name: str) -> float:
+        """Return until when a proxy was excused, in the loop's seconds."""
+        return self._excused_until.get(name, float("-inf"))

@@ -1,0 +1,97 @@
+"""What is looked at all the time, and what must be true in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from proxyconn import AlarmKind
+from proxyconn._monitor import SETTLE_TIME
+from proxyconn_virtual.events import ProxyEvent, Refused
+from proxyconn_virtual.proxy import VirtualProxy
+
+from .record import Record
+from .sides import Side
+from .storm import Storm
+from .world import held
+
+LOOK_EVERY: Final = 0.5
+"""Seconds between two looks."""
+
+IN_FLIGHT: Final = 1.0
+"""Seconds after which a report has certainly arrived."""
+
+INVARIANTS: Final[Mapping[AlarmKind, str]] = {
+    AlarmKind.ORPHAN: "no slot is held for an address that nobody uses",
+    AlarmKind.TWO_RADIOS: "no address is on two radios",
+}
+
+
+class Watch:
+    """Looks at both ends of the wire.
+
+    Attributes:
+        refused: connect requests that found no slot, by proxy.
+    """
+
+    def __init__(
+        self, side: Side, proxies: Mapping[str, VirtualProxy], storm: Storm, record: Record
+    ) -> None:
+        self._side = side
+        self._proxies = proxies
+        self._storm = storm
+        self._record = record
+        self._told: set[tuple[AlarmKind, str, str | None, float]] = set()
+        self._full_since: dict[str, float] = {}
+        self._loop = asyncio.get_running_loop()
+        self.refused: Counter[str] = Counter()
+        for proxy in proxies.values():
+            proxy.add_observer(self._observe)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_EVERY)
+
+    def look(self) -> None:
+        """Look at everything now."""
+        self._storm.look()
+        now = self._loop.time()
+        full = {name for name, slots in self._side.reported().items() if not slots.free}
+        self._full_since = {name: self._full_since.get(name, now) for name in full}
+        for alarm in self._side.alarms():
+            key = (alarm.kind, alarm.source, alarm.address, alarm.since)
+            if alarm.kind not in INVARIANTS or key in self._told:
+                continue
+            if now - self._storm.excused(alarm.source) >= SETTLE_TIME[alarm.kind]:
+                self._told.add(key)
+                self._record.violate(
+                    INVARIANTS[alarm.kind], f"{alarm.text} ({alarm.seconds:.0f} s)"
+                )
+
+    def _observe(self, event: ProxyEvent) -> None:
+        if not isinstance(event, Refused):
+            return
+        self.refused[event.proxy] += 1
+        since = self._full_since.get(event.proxy)
+        if since is not None and self._loop.time() - since >= IN_FLIGHT:
+            self._record.violate(
+                "no connect is sent to a full proxy",
+                f"{event.proxy}: {event.address}; it had reported to be full for "
+                f"{self._loop.time() - since:.1f} s",
+            )
+
+    def unsettled(self) -> str | None:
+        """Return what keeps both ends from being at rest, now that no client has a link."""
+        slots = held(list(self._proxies.values()))
+        known = {
+            name: report.allocated
+            for name, report in self._side.reported().items()
+            if report.free != report.slots
+        }
+        if slots or known:
+            return f"slots held: {slots}; reported: {known}"
+        return None
