@@ -28,6 +28,9 @@ that was silent for longer (main.conf, TemporaryTimeout)."""
 ADVERTISEMENTS_KEPT = 1000
 """Advertisements that wait for a busy program before the oldest are dropped."""
 
+MOST_SEEN = 20_000
+"""Devices that a scan remembers; the one that was seen first is forgotten first."""
+
 
 @dataclass(frozen=True, slots=True)
 class CrossingRoute:
@@ -119,6 +122,8 @@ class ProgramScanner(BaseBleakScanner):
     def _report(self, device: BLEDevice, advertisement: AdvertisementData) -> None:
         if not self.is_allowed_uuid(advertisement.service_uuids):
             return
+        if device.address not in self.seen_devices and len(self.seen_devices) >= MOST_SEEN:
+            del self.seen_devices[next(iter(self.seen_devices))]
         if asyncio.get_running_loop() is self.access.loop:
             self.seen_devices[device.address] = (device, advertisement)
         else:

@@ -16,6 +16,9 @@ from ._messages import BluetoothLERawAdvertisementsResponse
 from ._route import SessionRoute
 from ._session import ProxySession
 
+MOST_SEEN = 20_000
+"""Devices that a scan remembers; the one that was seen first is forgotten first."""
+
 
 class ESPHomeScanner(BaseBleakScanner, SessionListener):
     """Hears through one proxy: `BleakScanner(backend=ESPHomeScanner, session=session)`.
@@ -65,6 +68,8 @@ class ESPHomeScanner(BaseBleakScanner, SessionListener):
                 continue
             address = int_to_bluetooth_address(report.address)
             seen = self.seen_devices.get(address)
+            if seen is None and len(self.seen_devices) >= MOST_SEEN:
+                del self.seen_devices[next(iter(self.seen_devices))]
             device = self.create_or_update_device(
                 address,
                 address,

@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from unittest.mock import Mock
 
 import pytest
+from bleak.backends.device import BLEDevice
 
+from proxyconn import _scanner
 from proxyconn._hub import Hub
 from proxyconn._routed import DeviceRoute
 from proxyconn._table import MOST_SIGHTINGS
 from proxyconn.radio import FleetOptions
+from proxyconn_esphome import scanner as esphome_scanner
 from proxyconn_esphome._adverts import advertisement_data
 from proxyconn_esphome._discovery import FoundDevice
 from proxyconn_esphome._wire import BITE
@@ -28,6 +31,7 @@ from proxyconn_esphome.radio import (
     ESPHomeBackend,
     ESPHomeRadio,
 )
+from proxyconn_esphome.scanner import ESPHomeScanner
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from tests.core.fake_radio import FakeRadio
 from tests.esphome.clocked import NUMBER, a_house, program
@@ -139,6 +143,29 @@ async def test_advertisements_without_end_in_one_batch() -> None:
     ESPHomeRadio(Mock(), sink).session_heard(Mock(), batch_of_all)
     [_, taken, _] = sink.heard.call_args.args
     assert len(taken) == MOST_REPORTS
+
+
+async def test_scan_of_one_proxy_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scan that is never ended remembers the devices that it saw last."""
+    monkeypatch.setattr(esphome_scanner, "MOST_SEEN", 3)
+    scanner = ESPHomeScanner(None, None, session=Mock())
+    await scanner.start()
+    for number in range(1, 6):
+        scanner.session_heard(Mock(), batch((number, b"\x02\x01\x06")))
+    assert [address[-1] for address in scanner.seen_devices] == ["3", "4", "5"]
+    await scanner.stop()
+
+
+async def test_scan_of_a_fleet_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does the scanner of programs that know nothing of the fleet."""
+    monkeypatch.setattr(_scanner, "MOST_SEEN", 3)
+    scanner = _scanner.ProgramScanner()
+    scanner.access = Mock(loop=asyncio.get_running_loop())
+    advertisement = advertisement_data(b"\x02\x01\x06", -50)
+    for number in range(1, 6):
+        device = BLEDevice(f"C4:00:00:00:00:0{number}", None, {})
+        scanner._report(device, advertisement)  # noqa: SLF001 - what every advertisement takes
+    assert [address[-1] for address in scanner.seen_devices] == ["3", "4", "5"]
 
 
 async def test_announcements_without_end() -> None:
