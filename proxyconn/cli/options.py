@@ -27,7 +27,7 @@ from proxyconn.radio import check_key
 
 from .arguments import KEY_OPTION
 from .errors import BAD_USAGE, describe, fail, run
-from .output import safe, stderr
+from .output import printable, safe, stderr
 from .session import Settings
 
 KEY_VARIABLE = "PROXYCONN_KEY"
@@ -305,17 +305,25 @@ def set_up_logging_apart(*, verbose: int) -> None:
         logger.propagate = False
 
 
+class _PlainFormatter(logging.Formatter):
+    """Lets nothing in a record steer the terminal: what strangers call themselves is logged too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        return "\n".join(map(printable, super().format(record).split("\n")))
+
+
 def _log_handler() -> logging.Handler:
     console = stderr()
     if console.is_terminal:
         handler: logging.Handler = RichHandler(
             console=console, show_path=False, log_time_format="%H:%M:%S.%f"
         )
-        handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        handler.setFormatter(_PlainFormatter("%(name)s: %(message)s"))
         return handler
     # A file has no width to wrap at.
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from proxyconn._config import parse_config
+from proxyconn.cli.options import set_up_logging
 from proxyconn.radio import Proxy
 from tests.cli.conftest import PROGRAM
 
@@ -128,3 +130,17 @@ def test_file_that_is_there_is_not_written_to(tmp_path: Path, environment: dict[
     )
     assert done.returncode == 2
     assert not target.exists()
+
+
+def test_log_does_not_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a device calls itself stands in the log, and could clear the screen or worse."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    set_up_logging(verbose=1)
+    logging.getLogger("proxyconn").error("%s: lost", "\x1b[2J\x1b]0;title\x07kettle")
+    err = capsys.readouterr().err
+    assert "kettle: lost\n" in err
+    assert "\x1b" not in err
+    assert "\x07" not in err
