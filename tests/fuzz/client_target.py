@@ -50,13 +50,18 @@ SETTLED = 10.0
 
 Step = Callable[[BleakClientWithServiceCache], Awaitable[Any]]
 
+
+async def _read_a_descriptor(client: BleakClientWithServiceCache) -> bytearray:
+    return await client.read_gatt_descriptor(max(client.services.descriptors, default=0))
+
+
 STEPS: tuple[Step, ...] = (
     lambda client: client.read_gatt_char(READ),
     lambda client: client.write_gatt_char(ECHO, b"abc", response=True),
     lambda client: client.write_gatt_char(ECHO, b"abc", response=False),
     lambda client: client.start_notify(NOTIFY, lambda *_: None),
     lambda client: client.stop_notify(NOTIFY),
-    lambda client: client.read_gatt_descriptor(12),
+    _read_a_descriptor,
     lambda client: client.pair(),
     lambda client: client.unpair(),
     lambda client: client.clear_cache(),
