@@ -121,8 +121,10 @@ class LinkRun:
         self._owner.link_closed(self)
 
     async def _drop(self, reason: int) -> None:
-        if self.link is not None:
-            await self.link.close()
+        if self.link is None:
+            self._owner.link_failed(self, reason)
+            return
+        await self.link.close()
         self._owner.link_lost(self, reason)
 
     async def _open(self) -> RadioLink:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from proxyconn_virtual._faults.model import FOREIGN
+from proxyconn_virtual.fault_catalogue import CATALOGUE
 from proxyconn_virtual.fault_catalogue import FaultName as Name
 from tests.virtual.conftest import DISCONNECT, FIRST, WITH_CACHE, WITHOUT_CACHE, Bench, api
 from tests.virtual.fault_scene import UP, Check, Scene, cases, down, scene
@@ -310,3 +311,18 @@ CHECKS: dict[Name, Check] = {
 async def test_fault_of_connecting(bench: Bench, name: Name, profile: str) -> None:
     """The fault is on the wire as its name says."""
     await CHECKS[name](await scene(bench, profile))
+
+
+@pytest.mark.parametrize("profile", CATALOGUE[Name.LATE_DISCONNECT_EVENT].profiles)
+async def test_a_late_event_and_an_attempt(bench: Bench, profile: str) -> None:
+    """What ended the last link ends an attempt as well, and its slot is free again."""
+    s = await scene(bench, profile)
+    s.proxy.inject(Name.LATE_DISCONNECT_EVENT)
+    await s.link()
+    s.peer.ask(DISCONNECT)
+    await s.sees(down(), s.slots(3))
+    s.fleet.peripherals[0].latency = 5.0
+    s.peer.ask(WITHOUT_CACHE)
+    await s.sees(s.slots(2, 1), down(22), down(133), s.slots(3))
+    s.fleet.peripherals[0].latency = 0.0
+    await s.link()
