@@ -252,6 +252,7 @@ async def test_radios_that_have_gone_are_waited_for_a_little(hub: Hub) -> None:
     await asyncio.sleep(UNREACHABLE_TIMEOUT / 2)
     radio.become(RadioState.READY)
     assert await task is radio
+    assert asyncio.get_running_loop().time() == UNREACHABLE_TIMEOUT / 2
     hub.queue.give_back(address(1))
     radio.become(RadioState.GONE)
     loop = asyncio.get_running_loop()
@@ -283,6 +284,7 @@ async def test_an_unknown_device_is_waited_for(hub: Hub) -> None:
     assert not task.done()
     radio.hear(address(1), -50)
     assert await task is radio
+    assert asyncio.get_running_loop().time() == 3
 
 
 async def test_a_device_that_nobody_heard_is_tried_where_there_is_a_slot(hub: Hub) -> None:
