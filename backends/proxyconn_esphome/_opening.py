@@ -101,13 +101,28 @@ async def _claim_slot(session: ProxySession, link: Link, timeout: float) -> None
         session.request_slots()
     if await session.queue.claim(link.address, min(SLOT_TIMEOUT, timeout / 2)):
         return
+    raise _no_slot(session, link)
+
+
+def _confirm_slot(session: ProxySession, link: Link) -> None:
+    """Raise OutOfSlotsError unless the slot that was claimed is still there.
+
+    While the client waited for its turn, other slots may have been taken by nobody knows whom, and
+    a new session knows of no claims.
+    """
+    ledger = session.ledger
+    if not (ledger.free and (link.address in ledger.claims or ledger.claim(link.address))):
+        raise _no_slot(session, link)
+
+
+def _no_slot(session: ProxySession, link: Link) -> OutOfSlotsError:
     slots = session.allocations()
     report = (
         f"{slots.slots - slots.free} of {slots.slots} in use by {', '.join(slots.allocated)}"
         if slots
         else "it has not reported any"
     )
-    raise OutOfSlotsError(
+    return OutOfSlotsError(
         f"{link.label}: no free connection slot: {report}",
         source=session.name,
         allocations=slots,
@@ -129,6 +144,7 @@ async def _turn(session: ProxySession, link: Link) -> AsyncIterator[None]:
     try:
         await _others_over(session, link)
         session.require_connectable()
+        _confirm_slot(session, link)
         yield
     finally:
         session.turn.release()

@@ -9,7 +9,12 @@ from collections.abc import Sequence
 import pytest
 from google.protobuf.message import Message
 
-from proxyconn.radio import AllocationChangeEvent, LinkError, RadioUnavailableError
+from proxyconn.radio import (
+    AllocationChangeEvent,
+    LinkError,
+    OutOfSlotsError,
+    RadioUnavailableError,
+)
 from proxyconn_esphome import ProxySession
 from proxyconn_esphome._listener import SessionListener
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
@@ -26,7 +31,7 @@ from tests.esphome.clocked import (
     program,
     received,
 )
-from tests.esphome.conftest import READ
+from tests.esphome.conftest import READ, address
 
 pytestmark = pytest.mark.looptime
 
@@ -206,3 +211,37 @@ async def test_link_that_ended_unnoticed_is_found_by_asking() -> None:
         assert client.is_connected
         await asyncio.sleep(40)
         assert lost == [client]
+
+
+async def test_a_promised_slot_that_is_gone_is_not_asked_for() -> None:
+    """Slots that fill up while a client waits for its turn are no reason to send it in vain."""
+    slow = [Outcome(after=10.0)]
+    async with a_house(device(1, slow), device(2), slots=2) as house:
+        first = asyncio.create_task(house.client(1).connect(False))
+        await asyncio.sleep(1)
+        second = asyncio.create_task(house.client(2).connect(False))
+        await asyncio.sleep(8)
+        end = house.proxy.inject("slot_leak")
+        with pytest.raises(OutOfSlotsError, match="2 of 2 in use"):
+            await second
+        await first
+        assert house.proxy.snapshot().connects_refused == 0
+        end()
+        await asyncio.sleep(1)
+        await house.client(2).connect(False)
+
+
+async def test_a_promise_of_the_last_session_is_made_anew() -> None:
+    """A client that waited for its turn while the session was lost takes a slot of the next one."""
+    async with a_house(device(1), device(2)) as house:
+        await house.session.turn.acquire()
+        waiting = asyncio.create_task(house.client(1).connect(False))
+        await asyncio.sleep(1)
+        house.proxy.server.reset()
+        await asyncio.sleep(10)
+        assert house.session.state is READY
+        claims = house.session.ledger.claims
+        house.session.turn.release()
+        await asyncio.sleep(0)
+        assert (claims, house.session.ledger.claims) == (frozenset(), {address(1)})
+        await waiting
