@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.table import Table
-from zeroconf import IPVersion
+from zeroconf import DNSQuestionType, IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from proxyconn.cli.errors import CommandFailedError, run
@@ -38,8 +38,9 @@ from proxyconn_virtual.proxy import MAX_NAME, ProxySpec, new_noise_psk
 ROOMS = ("kitchen", "bedroom", "garage", "cellar", "attic", "office", "hall", "garden")
 """Names of the first proxies; those after them are numbered."""
 
-PROBE_TIME = 0.75
-"""Seconds in which whoever has a name says so (RFC 6762 section 8.1)."""
+PROBE_TIME = 1.75
+"""Seconds in which whoever has a name says so: an answer may have to wait for 1 s, after one to
+somebody else, and 0.12 s more (RFC 6762 section 6); a question may get lost."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _BATTERY = 0x180F
@@ -231,8 +232,13 @@ async def announced(names: Sequence[str], interface: str) -> list[str]:
     """Return those of the names that somebody announces on an interface. Raises OSError."""
     infos = {name: AsyncServiceInfo(SERVICE_TYPE, f"{name}.{SERVICE_TYPE}") for name in names}
     async with AsyncZeroconf(interfaces=[interface], ip_version=IPVersion.V4Only) as zeroconf:
+        # Of the programs that share the port here, a unicast answer reaches only one.
+        multicast = DNSQuestionType.QM
         found = await asyncio.gather(
-            *(info.async_request(zeroconf.zeroconf, PROBE_TIME * 1000) for info in infos.values())
+            *(
+                info.async_request(zeroconf.zeroconf, PROBE_TIME * 1000, multicast)
+                for info in infos.values()
+            )
         )
     return [name for name, there in zip(infos, found, strict=True) if there]
 
