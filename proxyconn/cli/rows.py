@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -44,7 +45,9 @@ def slots_row(radio: Radio) -> Row | None:
 
 def device_row(fleet: Fleet, device: BLEDevice) -> Row:
     """Return a device, and every proxy that hears it, the loudest first."""
-    heard = sorted(fleet.paths(device.address), key=lambda path: -path.rssi)
+    # A radio that is required is a path, though it may never have heard the device.
+    paths = [path for path in fleet.paths(device.address) if isfinite(path.age)]
+    heard = sorted(paths, key=lambda path: -path.rssi)
     advertisement = fleet.advertisement(device.address)
     return {
         "address": device.address,
@@ -71,7 +74,7 @@ def path_row(path: Path) -> Row:
         "score": round(path.score, 1),
         "parts": {part.reason: round(part.db, 1) for part in score_parts(path)},
         "rssi": path.rssi,
-        "age": round(path.age, 3),
+        "age": round(path.age, 3) if isfinite(path.age) else None,
         "state": str(path.state),
         "slots": path.slots,
         "free": path.free,

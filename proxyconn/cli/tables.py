@@ -156,7 +156,7 @@ def paths_table(rows: Sequence[Row]) -> Table:
             safe(row["source"]),
             _state(row["state"]),
             "-" if row["slots"] is None else f"{row['free']}/{row['slots']}",
-            f"{row['age']:.0f} s ago",
+            "never" if row["age"] is None else f"{row['age']:.0f} s ago",
             _rssi(row["rssi"]),
             f"{row['score']:.0f}" if row["usable"] else "-",
             f"[red]{row['obstacle']}[/]" if row["obstacle"] else ", ".join(parts) or "signal only",

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
+import math
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from proxyconn import NO_RSSI_VALUE, RadioState
+from proxyconn import Path as DevicePath
 from proxyconn._config import ConfigError, parse_config
+from proxyconn.cli.rows import path_row
+from proxyconn.cli.tables import paths_table
 from proxyconn_virtual.fleet import VirtualFleet
 from tests.cli.conftest import LAMP, Program
 
@@ -25,6 +33,16 @@ async def test_paths_explains_the_choice(
     rows = [line for line in done.out.splitlines() if any(name in line for name in house.proxies)]
     assert len(rows) == 3
     assert done.out.splitlines()[-1].startswith(f"{winner} leads ")
+
+
+def test_a_radio_that_never_heard_the_device() -> None:
+    """One that is required is a path all the same, without an age: JSON knows no infinity."""
+    required = DevicePath("attic", NO_RSSI_VALUE, math.inf, RadioState.READY, True, 3, 3)
+    row = path_row(required)
+    assert json.loads(json.dumps(row, allow_nan=False))["age"] is None
+    shown = io.StringIO()
+    Console(file=shown, width=120).print(paths_table([row]))
+    assert "never" in shown.getvalue()
 
 
 async def test_paths_json_adds_up(program: Program, house: VirtualFleet, config: Path) -> None:

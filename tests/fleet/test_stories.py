@@ -19,6 +19,7 @@ from proxyconn import (
     Retry,
     establish_connection,
 )
+from proxyconn.cli.rows import device_row
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import Outcome
 
@@ -172,6 +173,8 @@ async def test_a_required_radio_need_not_have_heard_the_device(
     ages = {path["source"]: path["age"] for path in document["devices"][address(1)]}
     assert ages[BEDROOM] is None
     assert ages[KITCHEN] < DEADLINE
+    heard = device_row(fleet, fleet.known_device(address(1)))["paths"]
+    assert [path["source"] for path in heard] == [KITCHEN]
 
 
 async def test_a_bonded_device_stays_with_its_radio(virtual: Virtual, real: Real) -> None:
@@ -205,3 +208,12 @@ async def test_a_known_address_needs_no_advertisement(virtual: Virtual, real: Re
     )
     assert holders(house) == [KITCHEN]
     await client.disconnect()
+
+
+async def test_a_required_radio_that_is_not_there_is_named(virtual: Virtual, real: Real) -> None:
+    """Who hears the device and who would have to is said, not that nobody hears it."""
+    await virtual("kitchen", peripheral(1, kitchen=-50))
+    fleet = await join(real, 1)
+    words = f"heard by {KITCHEN}, but .* required for it: attic; there is no radio called attic"
+    with pytest.raises(BleakNotFoundError, match=words):
+        await fleet.find_device("device 1", 0.2, require="attic")
