@@ -319,9 +319,7 @@ class Fleet:
                 await self._until(self.register_detection_callback, lambda: found() is not None)
         except TimeoutError:
             raise BleakNotFoundError(
-                f"{address_or_name}: no radio heard it within {timeout:g} s "
-                f"({hub.describe_radios()}); check that it advertises, is in range, "
-                "and that its name or address is spelled right",
+                f"{address_or_name}: {hub.why_not_found(address_or_name, timeout)}",
                 kind=ErrorKind.DEVICE_NOT_FOUND,
             ) from None
         device = found()

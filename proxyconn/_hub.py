@@ -137,6 +137,26 @@ class Hub:
                     return sighting.device
         return None
 
+    def why_not_found(self, address_or_name: str, timeout: float) -> str:
+        """Say why `find` found nothing for `timeout` seconds, and what to do about it."""
+        address = colon_address(address_or_name)
+        for sighting in self.sightings.values():
+            device = sighting.device
+            pins = self.routing.pins.get(device.address)
+            named = device.address == address or device.name == address_or_name
+            if named and pins and pins.require:
+                hearers = ", ".join(radio.name for radio in sighting.heard)
+                unknown = sorted(pins.require - {radio.name for radio in self.radios})
+                return (
+                    f"heard by {hearers}, but within {timeout:g} s not by what is required for it: "
+                    f"{', '.join(sorted(pins.require))}"
+                    + (f"; there is no radio called {' or '.join(unknown)}" if unknown else "")
+                )
+        return (
+            f"no radio heard it within {timeout:g} s ({self.describe_radios()}); check that it "
+            "advertises, is in range, and that its name or address is spelled right"
+        )
+
     def _can_be_found(self, sighting: Sighting, now: float) -> bool:
         pins = self.routing.pins.get(sighting.device.address)
         if pins is None or not pins.require:
