@@ -19,7 +19,7 @@ FIXED = settings(
 """The same runs in every run of the tests, in seconds."""
 
 TURNS = 8
-"""Turns of the loop in which everything that can go on has gone on."""
+"""Turns of the loop in which everything that can go on has gone on, if nobody waits for others."""
 
 
 SELDOM = st.integers(0, 7).map(lambda number: number == 7)
@@ -68,7 +68,8 @@ class LoopMachine(RuleBasedStateMachine):
 
 
 async def _turns() -> None:
-    for _ in range(TURNS):
+    # Callers that wait in line are woken one after the other.
+    for _ in range(TURNS + 2 * len(asyncio.all_tasks())):
         await asyncio.sleep(0)
 
 
