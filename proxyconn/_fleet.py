@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -25,7 +26,7 @@ from proxyconn._errors import (
 from proxyconn._hub import AllocationCallback, Hub
 from proxyconn._models import Allocations, RadioState
 from proxyconn._monitor import Alarm, Monitor
-from proxyconn._paths import Path
+from proxyconn._paths import USABLE_STATES, Path
 from proxyconn._pins import NO_PINS, Names, Pins, names, pins_by_address
 from proxyconn._routed import DeviceRoute, RoutedClient
 from proxyconn._table import DetectionCallback
@@ -38,6 +39,10 @@ ADVERTISEMENTS_KEPT = 1000
 """Advertisements an iterator holds for a slow reader before it drops the oldest."""
 
 NOT_RUNNING = "the fleet is not running; use it in `async with`"
+
+SETTLE_TIME = 0.3
+"""Seconds for other radios to hear a device that one has just heard: a proxy tells what it hears
+every 0.1 s (ESPHome bluetooth_proxy.cpp), and the nearest one need not be the first."""
 
 ClientT = TypeVar("ClientT", bound=BleakClient)
 
@@ -314,6 +319,8 @@ class Fleet:
                 device = hub.find(device.address)
             return device
 
+        if device := found():
+            return device
         try:
             async with asyncio.timeout(timeout):
                 await self._until(self.register_detection_callback, lambda: found() is not None)
@@ -324,7 +331,21 @@ class Fleet:
             ) from None
         device = found()
         assert device is not None
+        await self._settle(device)
         return device
+
+    async def _settle(self, device: BLEDevice) -> None:
+        """Give other radios the time to hear a device that has only just been heard by one."""
+        hub = self._running
+
+        def all_hear() -> bool:
+            sighting = hub.sightings.get(device.address)
+            usable = [radio for radio in hub.radios if radio.state in USABLE_STATES]
+            return sighting is None or all(radio in sighting.heard for radio in usable)
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_TIME):
+                await self._until(self.register_detection_callback, all_hear)
 
     async def _until(
         self,

@@ -11,6 +11,7 @@ from proxyconn import (
     BleakConnectionError,
     ErrorKind,
     RadioState,
+    device_source,
     establish_connection,
 )
 
@@ -46,3 +47,15 @@ async def test_a_proxy_that_stays_away_is_named(virtual: Virtual, real: Real) ->
     with pytest.raises(BleakConnectionError, match=KITCHEN) as caught:
         await establish_connection(BleakClientWithServiceCache, device, "kettle", deadline=1)
     assert caught.value.kind is ErrorKind.RADIO_UNAVAILABLE
+
+
+async def test_the_nearest_radio_need_not_be_the_first(virtual: Virtual, real: Real) -> None:
+    """A device is found once the others have had a moment to hear it as well."""
+    quiet = peripheral(1, kitchen=-50, bedroom=-80)
+    quiet.interval = 0.25
+    await virtual("kitchen bedroom", quiet)
+    fleet = await real()
+    await fleet.ready(2)
+    device = await fleet.find_device(address(1))
+    assert len(fleet.paths(device.address)) == 2
+    assert device_source(device) == KITCHEN
