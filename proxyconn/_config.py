@@ -169,10 +169,10 @@ class _Table:
         return tuple(texts)
 
     def tables(self, name: str) -> list[_Table]:
-        tables = self.get(name, list, "a list of tables, each under [[proxy]]") or []
+        tables = self.get(name, list, f"a list of tables, each under [[{name}]]") or []
         if not all(isinstance(table, dict) for table in tables):
             del tables
-            raise self.error(name, "must be a list of tables, each under [[proxy]]")
+            raise self.error(name, f"must be a list of tables, each under [[{name}]]")
         return [
             _Table(self.source, f"{name} {number}", values)
             for number, values in enumerate(tables, start=1)

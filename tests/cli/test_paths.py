@@ -90,6 +90,7 @@ def test_config_pins_and_adapters() -> None:
             "device 1: prefer must be a list of names",
         ),
         ("[[device]]\naddress = 'C40000000001'\npefer = []", "did you mean prefer?"),
+        ("device = 1", r"device must be a list of tables, each under \[\[device\]\]"),
     ],
 )
 def test_config_refuses_wrong_pins(text: str, words: str) -> None:
