@@ -128,14 +128,16 @@ class FleetAccess:
 
     async def close_abandoned(self) -> None:
         """Close the links that were left open in loops which have ended since."""
-        for link in [link for link in self.links if link.is_abandoned]:
-            await link.close()
+        await self._close([link for link in self.links if link.is_abandoned])
 
     async def close_links(self) -> None:
         """Close every link that programs have open, for as long as LINKS_TIMEOUT at most."""
+        await self._close(list(self.links))
+
+    async def _close(self, links: list[ProgramLink]) -> None:
         try:
             async with asyncio.timeout(LINKS_TIMEOUT):
-                closing = [link.close() for link in self.links]
+                closing = [link.close() for link in links]
                 for outcome in await asyncio.gather(*closing, return_exceptions=True):
                     if outcome:
                         _LOGGER.debug("a link was not closed: %r", outcome)
