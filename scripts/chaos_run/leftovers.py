@@ -9,12 +9,13 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from .clock import TimerLog
 from .record import Record
 
 DESCRIPTORS: Final = Path("/proc/self/fd")
+CAN_COUNT: Final = DESCRIPTORS.is_dir()
 STATM: Final = Path("/proc/self/statm")
 
 MEMORY_TOLERANCE: Final = 16e6
@@ -53,7 +54,7 @@ def mind_memory(before: Memory, after: Memory, record: Record) -> None:
 def descriptors() -> set[tuple[str, str]]:
     """Return number and target of every open file descriptor; nothing where /proc is missing."""
     found = set()
-    for name in os.listdir(DESCRIPTORS) if DESCRIPTORS.is_dir() else ():
+    for name in os.listdir(DESCRIPTORS) if CAN_COUNT else ():
         try:
             found.add((name, os.readlink(DESCRIPTORS / name)))
         except FileNotFoundError:  # the descriptor of this very listing
@@ -64,9 +65,14 @@ def descriptors() -> set[tuple[str, str]]:
 class Leftovers:
     """Compares the end of a run with its begin."""
 
-    def __init__(self) -> None:
-        self._tasks = asyncio.all_tasks()
-        self._descriptors = descriptors()
+    def __init__(self, tasks: set[asyncio.Task[Any]], open_before: set[tuple[str, str]]) -> None:
+        self._tasks = tasks
+        self._descriptors = open_before
+
+    @classmethod
+    async def begin(cls) -> Self:
+        """Look at what there is."""
+        return cls(asyncio.all_tasks(), await asyncio.to_thread(descriptors))
 
     async def mind(self, record: Record) -> None:
         """See to it that nothing is left."""
@@ -74,10 +80,11 @@ class Leftovers:
         loop = asyncio.get_running_loop()
         timers = loop.pending_timers() if isinstance(loop, TimerLog) else []
         gc.collect()
+        opened = await asyncio.to_thread(descriptors) - self._descriptors
         left = {
             "task": [repr(task) for task in asyncio.all_tasks() - self._tasks],
             "timer": [repr(timer) for timer in timers],
-            "descriptor": [" ".join(one) for one in descriptors() - self._descriptors],
+            "descriptor": [" ".join(one) for one in opened],
         }
         for what, those in left.items():
             for one in those:

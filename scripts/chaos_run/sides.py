@@ -43,6 +43,10 @@ class Side(Protocol):
         """Return how many proxies can be used."""
         ...
 
+    def unready(self) -> str:
+        """Say what is wrong with the other proxies."""
+        ...
+
     def hears(self, address: str) -> bool:
         """Whether any proxy has heard a device."""
         ...
@@ -75,6 +79,14 @@ class Ours:
     def ready(self) -> int:
         """Return how many proxies can be used."""
         return sum(radio.state is RadioState.READY for radio in self._fleet.radios)
+
+    def unready(self) -> str:
+        """Say what is wrong with the other proxies."""
+        return "; ".join(
+            f"{radio.name} is {radio.state}: {radio.problem}"
+            for radio in self._fleet.radios
+            if radio.state is not RadioState.READY
+        )
 
     def hears(self, address: str) -> bool:
         """Whether any proxy has heard a device."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from proxyconn_virtual.chaos import ChaosFaults
@@ -27,16 +27,27 @@ ends; nothing reaches the proxy; its reports are wrong."""
 class Storm:
     """The faults of a run.
 
+    Args:
+        setting: how many, and of which seed.
+        proxies: who has them.
+        names: what to choose from; None for all that a proxy may have.
+
     Attributes:
         counts: how often each was injected.
     """
 
-    def __init__(self, setting: Setting, proxies: Iterable[VirtualProxy]) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        proxies: Iterable[VirtualProxy],
+        names: Sequence[str] | None = None,
+    ) -> None:
         self._faults = {
             proxy.name: ChaosFaults(
                 proxy,
                 seed=setting.seed,
                 rate=setting.rate,
+                names=names,
                 durations=(setting.shortest, setting.longest),
                 off=setting.off,
             )
@@ -52,9 +63,6 @@ class Storm:
 
     async def rage(self, seconds: float) -> None:
         """Inject faults for so long, and end every one of them."""
-        if not any(self._faults):
-            await asyncio.sleep(seconds)
-            return
         try:
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
                 for faults in self._faults.values():

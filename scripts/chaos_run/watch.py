@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from proxyconn import AlarmKind
@@ -12,6 +13,7 @@ from proxyconn._monitor import SETTLE_TIME
 from proxyconn_virtual.events import ProxyEvent, Refused
 from proxyconn_virtual.proxy import VirtualProxy
 
+from .audit import IN_FLIGHT, Audit
 from .record import Record
 from .sides import Side
 from .storm import Storm
@@ -19,9 +21,6 @@ from .world import held
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks."""
-
-IN_FLIGHT: Final = 1.0
-"""Seconds after which a report has certainly arrived."""
 
 INVARIANTS: Final[Mapping[AlarmKind, str]] = {
     AlarmKind.ORPHAN: "no slot is held for an address that nobody uses",
@@ -44,11 +43,11 @@ class Watch:
         self._storm = storm
         self._record = record
         self._told: set[tuple[AlarmKind, str, str | None, float]] = set()
-        self._full_since: dict[str, float] = {}
         self._loop = asyncio.get_running_loop()
         self.refused: Counter[str] = Counter()
         for proxy in proxies.values():
             proxy.add_observer(self._observe)
+            Audit(proxy, partial(self._breach, proxy.name))
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -60,8 +59,6 @@ class Watch:
         """Look at everything now."""
         self._storm.look()
         now = self._loop.time()
-        full = {name for name, slots in self._side.reported().items() if not slots.free}
-        self._full_since = {name: self._full_since.get(name, now) for name in full}
         for alarm in self._side.alarms():
             key = (alarm.kind, alarm.source, alarm.address, alarm.since)
             if alarm.kind not in INVARIANTS or key in self._told:
@@ -73,16 +70,13 @@ class Watch:
                 )
 
     def _observe(self, event: ProxyEvent) -> None:
-        if not isinstance(event, Refused):
-            return
-        self.refused[event.proxy] += 1
-        since = self._full_since.get(event.proxy)
-        if since is not None and self._loop.time() - since >= IN_FLIGHT:
-            self._record.violate(
-                "no connect is sent to a full proxy",
-                f"{event.proxy}: {event.address}; it had reported to be full for "
-                f"{self._loop.time() - since:.1f} s",
-            )
+        if isinstance(event, Refused):
+            self.refused[event.proxy] += 1
+
+    def _breach(self, name: str, detail: str) -> None:
+        # What a client sent while nothing passed arrives later, and it did not hear the answer.
+        if self._loop.time() - self._storm.excused(name) >= LOOK_EVERY + IN_FLIGHT:
+            self._record.violate("no connect is sent to a full proxy", detail)
 
     def unsettled(self) -> str | None:
         """Return what keeps both ends from being at rest, now that no client has a link."""
