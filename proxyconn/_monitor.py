@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
-from proxyconn._models import RadioState
+from proxyconn._models import Allocations, RadioState
 from proxyconn._paths import USABLE_STATES
-from proxyconn.radio import Radio
 
 
 class AlarmKind(StrEnum):
@@ -97,6 +96,29 @@ class Alarm:
         }
 
 
+class Watched(Protocol):
+    """What is watched of a radio."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def state(self) -> RadioState:
+        """How it is doing."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is not ready, in one sentence; None if it is."""
+        ...
+
+    def allocations(self) -> Allocations | None:
+        """Its connection slots as it reports them; None until it has."""
+        ...
+
+
 class Monitor:
     """Watches the radios of a fleet.
 
@@ -108,8 +130,8 @@ class Monitor:
 
     def __init__(
         self,
-        radios: Sequence[Radio],
-        links: Mapping[str, Radio | None],
+        radios: Sequence[Watched],
+        links: Mapping[str, Watched | None],
         settle_time: Mapping[AlarmKind, float] = SETTLE_TIME,
     ) -> None:
         self._radios = radios
@@ -135,7 +157,7 @@ class Monitor:
         return sorted(found, key=lambda alarm: alarm.since)
 
     def _present(self) -> Iterator[tuple[_Key, str]]:
-        holders: dict[str, list[Radio]] = defaultdict(list)
+        holders: dict[str, list[Watched]] = defaultdict(list)
         for radio in self._radios:
             if kind := _KIND_OF_STATE.get(radio.state):
                 yield (kind, radio.name, None), f"{radio.name}: {radio.problem or radio.state}"
@@ -146,7 +168,7 @@ class Monitor:
         for address, radios in holders.items():
             yield from self._misplaced(address, radios)
 
-    def _misplaced(self, address: str, radios: list[Radio]) -> Iterator[tuple[_Key, str]]:
+    def _misplaced(self, address: str, radios: list[Watched]) -> Iterator[tuple[_Key, str]]:
         user = self._links.get(address)
         waited_for = address in self._links and user is None
         for radio in radios:

@@ -24,6 +24,9 @@ GRACE: Final = 1.0
 CANCEL: Final = 1.0
 """Seconds for a cancelled operation to end."""
 
+HANG: Final = 30.0
+"""Seconds after which one that was cancelled and has not ended is thought never to."""
+
 LIMITS: Final = {
     # The reply to one that was cancelled is waited for before the next one is sent.
     "read": 2 * REQUEST,
@@ -70,36 +73,41 @@ class Guarded:
             cancel_after: cancel it after so many seconds.
 
         Raises:
-            CancelledOnPurpose: it was cancelled.
+            CancelledOnPurposeError, OverdueError: it was cancelled.
         """
         seconds = (LIMITS[name] if limit is None else limit) + GRACE
         task = asyncio.create_task(operation, name=f"{name} {who}")
+        early = cancel_after is not None and cancel_after < seconds
         try:
-            early = cancel_after is not None and cancel_after < seconds
             await asyncio.wait([task], timeout=cancel_after if early else seconds)
             if not task.done():
                 if not early:
-                    self._hangs(f"{name} of {who} has not ended within {seconds:g} s")
+                    self._is_late(f"{name} of {who} has not ended within {seconds:g} s")
                 await self._cancel(task)
         finally:
             if not task.done():
                 task.cancel()
         self._record.outcomes[name][outcome(task)] += 1
         if task.cancelled():
-            raise CancelledOnPurposeError
+            raise CancelledOnPurposeError if early else OverdueError
         self._mind_surprise(task)
         return task.result()
 
     async def _cancel(self, task: asyncio.Task[Any]) -> None:
         task.cancel()
         await asyncio.wait([task], timeout=CANCEL)
+        if task.done():
+            return
+        self._is_late(f"{task.get_name()} does not end when it is cancelled")
+        await asyncio.wait([task], timeout=HANG)
         if not task.done():
-            self._hangs(f"{task.get_name()} does not end when it is cancelled")
+            self._record.hung += 1
+            self._record.violate("no operation hangs", task.get_name())
             task.cancel()
             await asyncio.wait([task])
 
-    def _hangs(self, detail: str) -> None:
-        self._record.hung += 1
+    def _is_late(self, detail: str) -> None:
+        self._record.late += 1
         self._record.violate("an operation ends by its deadline", detail)
 
     def _mind_surprise(self, task: asyncio.Task[Any]) -> None:
@@ -111,7 +119,11 @@ class Guarded:
 
 
 class CancelledOnPurposeError(Exception):
-    """The operation was cancelled by its caller, or after its deadline."""
+    """The operation was cancelled because its plan says so."""
+
+
+class OverdueError(Exception):
+    """The operation was cancelled after its deadline."""
 
 
 def outcome(task: asyncio.Task[Any]) -> str:

@@ -52,13 +52,18 @@ def mind_memory(before: Memory, after: Memory, record: Record) -> None:
 
 
 def descriptors() -> set[tuple[str, str]]:
-    """Return number and target of every open file descriptor; nothing where /proc is missing."""
+    """Return number and target of every open file descriptor; nothing where /proc is missing.
+
+    Data files of packages do not count: some keep theirs open.
+    """
     found = set()
     for name in os.listdir(DESCRIPTORS) if CAN_COUNT else ():
         try:
-            found.add((name, os.readlink(DESCRIPTORS / name)))
+            target = os.readlink(DESCRIPTORS / name)
         except FileNotFoundError:  # the descriptor of this very listing
             continue
+        if not target.startswith(sys.prefix):
+            found.add((name, target))
     return found
 
 

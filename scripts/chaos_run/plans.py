@@ -6,9 +6,6 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-KEPT_EVERY: Final = 6
-"""Of so many devices one is kept connected; the others have sessions."""
-
 STEPS: Final = ("read", "write", "command", "notify", "wait")
 WEIGHTS: Final = (4, 2, 1, 2, 1)
 
@@ -38,7 +35,7 @@ class Plan:
         pause: seconds before it.
         deadline: seconds for it to be connected.
         cancel_connect: seconds after which the connect is cancelled; None if it is not.
-        steps: the operations.
+        steps: the operations; the first one is a read.
         cancel_disconnect: seconds after which the disconnect is cancelled; None if it is not.
         hold: for a connection that is kept, seconds until it is let go.
     """
@@ -54,7 +51,7 @@ class Plan:
 def plan(seed: int, address: str, number: int, pause: float) -> Plan:
     """Return the plan of the numbered session of a device."""
     draw = random.Random(f"session {seed} {address} {number}")
-    steps = draw.choices(STEPS, WEIGHTS, k=draw.randint(1, 6))
+    steps = ["read", *draw.choices(STEPS, WEIGHTS, k=draw.randint(0, 5))]
     return Plan(
         pause=draw.uniform(0.1, pause),
         deadline=draw.choice((5.0, 15.0, 30.0, 60.0)),
@@ -71,11 +68,6 @@ def plan(seed: int, address: str, number: int, pause: float) -> Plan:
         cancel_disconnect=_seldom(draw, 0.05, 0.5),
         hold=draw.uniform(20.0, 200.0),
     )
-
-
-def is_kept(number: int) -> bool:
-    """Whether the numbered device is kept connected."""
-    return number % KEPT_EVERY == KEPT_EVERY - 1
 
 
 def _seldom(draw: random.Random, chance: float, longest: float) -> float | None:

@@ -31,10 +31,12 @@ class Record:
         completed: how many did all that they were to do.
         outcomes: operation -> how it ended -> how often.
         violations: invariants that did not hold.
-        hung: operations that did not end in time.
-        outages: seconds from the first failure of a device to its next success, while there were
-            faults.
-        healed: seconds from the end of the faults to the next success of each device.
+        late: operations that ended more than a moment after their deadline, or were cancelled and
+            did not end at once.
+        hung: operations that did not end at all.
+        outages: seconds from the first failure of a device to the next operation on it, while
+            there were faults.
+        healed: seconds from the end of the faults to the next operation that each device does.
         drops: links that were up and ended.
     """
 
@@ -42,6 +44,7 @@ class Record:
     completed: int = 0
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     violations: list[Violation] = field(default_factory=list)
+    late: int = 0
     hung: int = 0
     outages: list[float] = field(default_factory=list)
     healed: list[float] = field(default_factory=list)
@@ -65,17 +68,19 @@ class Record:
         self._failing.setdefault(address, self.now)
 
     def succeeded(self, address: str) -> None:
-        """A session has done all that it was to do, or a kept connection is there again."""
+        """An operation on the device has succeeded, or it has notified its kept connection."""
         since = self._failing.pop(address, None)
         if address in self._awaited:
             self._awaited.discard(address)
             self.healed.append(self.now - self._calm_since)
-        elif since is not None:
+        elif since is not None and not self._calm_since:
             self.outages.append(self.now - since)
 
     def calm(self, addresses: Sequence[str]) -> None:
         """The faults are over; from now on every device is to succeed again."""
         self._calm_since = self.now
+        self.outages += [self.now - since for since in self._failing.values()]
+        self._failing.clear()
         self._awaited = set(addresses)
 
     @property
@@ -92,6 +97,7 @@ class Record:
             "outcomes": {
                 name: dict(counts.most_common()) for name, counts in self.outcomes.items()
             },
+            "late": self.late,
             "hung": self.hung,
             "broken": len(self.violations),
             "violations": [
@@ -99,8 +105,14 @@ class Record:
                 for violation in self.violations[:MOST_DETAILS]
             ],
             "outage": spread(self.outages),
+            "out of order": round(sum(self.outages), 1),
             "healing": spread(self.healed),
+            "samples": {"outage": _rounded(self.outages), "healing": _rounded(self.healed)},
         }
+
+
+def _rounded(seconds: Sequence[float]) -> list[float]:
+    return [round(one, 3) for one in seconds]
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float] | None:

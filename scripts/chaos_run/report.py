@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
+
+from .record import spread
 
 
 def one(found: dict[str, Any]) -> str:
@@ -18,7 +22,8 @@ def one(found: dict[str, Any]) -> str:
         f"connects refused {found.get('refused')}",
         f"  outage {_seconds(found['outage'])}; healing {_seconds(found['healing'])}; "
         f"memory {' -> '.join(found.get('memory', []))}",
-        f"  invariants broken {found['broken']}, operations hung {found['hung']}",
+        f"  invariants broken {found['broken']}, "
+        f"operations late {found['late']}, hung {found['hung']}",
     ]
     lines += [f"    {at:9.3f} {what}: {detail}" for at, what, detail in found["violations"]]
     lines += [
@@ -28,6 +33,54 @@ def one(found: dict[str, Any]) -> str:
     faults = found.get("by name", {})
     lines.append("  " + ", ".join(f"{name} {count}" for name, count in faults.items()))
     return "\n".join(lines)
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """Return what all runs of each side come to, as a table in Markdown."""
+    sides = {
+        side: _together([one for one in found if one["setting"]["side"] == side])
+        for side in dict.fromkeys(one["setting"]["side"] for one in found)
+    }
+    rows = next(iter(sides.values())).keys()
+    return "\n".join(
+        [
+            f"| | {' | '.join(sides)} |",
+            f"|---|{'--:|' * len(sides)}",
+            *(f"| {row} | {' | '.join(side[row] for side in sides.values())} |" for row in rows),
+        ]
+    )
+
+
+def _together(runs: list[dict[str, Any]]) -> dict[str, str]:
+    def total(key: str) -> int:
+        return sum(one.get(key) or 0 for one in runs)
+
+    connects = [one["outcomes"].get("connect", {}) for one in runs]
+    opened, asked = sum(c.get("ok", 0) for c in connects), sum(sum(c.values()) for c in connects)
+    devices = sum(one["setting"]["devices"] * one["setting"]["seconds"] for one in runs)
+    share = sum(one["out of order"] for one in runs) / devices
+    broken = Counter(what for one in runs for _, what, _ in one["violations"])
+    return {
+        "seeds": str(len(runs)),
+        "faults": f"{total('faults'):,}",
+        "sessions": f"{total('sessions'):,}",
+        "connected": f"{opened:,} of {asked:,}",
+        "complete": f"{total('completed'):,}",
+        "out of order, share of the time": f"{share:.1%}",
+        "an outage, seconds": _of_all(runs, "outage"),
+        "healing, seconds": _of_all(runs, "healing"),
+        "connects refused": str(total("refused")),
+        "operations late": str(total("late")),
+        "operations hung": str(total("hung")),
+        "invariants broken": str(total("broken")),
+        **{f"… {what}": str(count) for what, count in broken.items()},
+    }
+
+
+def _of_all(runs: list[dict[str, Any]], key: str) -> str:
+    seconds = [value for one in runs for value in one["samples"][key]]
+    found = spread(seconds)
+    return _seconds(found) if found else "-"
 
 
 def _seconds(spread: dict[str, float] | None) -> str:

@@ -13,10 +13,11 @@ from proxyconn_virtual.fleet import VirtualFleet
 from . import world
 from .clock import LOOPS, StandstillGuard
 from .leftovers import Leftovers, Memory, mind_memory
+from .peer import Peer
 from .record import Record
 from .sessions import Device
 from .setting import Setting
-from .sides import Ours, Side
+from .sides import Ours, Side, Way
 from .storm import Storm
 from .watch import Watch
 
@@ -43,7 +44,7 @@ QUIET: Final = ("aioesphomeapi", "proxyconn", "proxyconn_esphome", "habluetooth"
 
 def sides() -> dict[str, type[Side]]:
     """Return the sides by name."""
-    return {"ours": Ours}
+    return {"ours": Ours, "peer": Peer}
 
 
 async def until(met: Any, seconds: float) -> bool:
@@ -94,13 +95,14 @@ class Run:
     async def _in(self, house: VirtualFleet) -> dict[str, Any]:
         storm = Storm(self._setting, house.proxies.values())
         async with AsyncExitStack() as stack:
-            await self._side.start(stack, world.ways(house))
-            watch = Watch(self._side, house.proxies, storm, self._record)
-            await self._demand(self._all_ready, BEGIN, "every proxy is ready")
+            ways = [Way(one.host, one.port, one.noise_psk) for one in house.proxies.values()]
+            await self._side.start(stack, ways)
             devices = [
                 Device(self._setting, number, address, self._side, self._record)
                 for number, address in enumerate(self._addresses)
             ]
+            watch = Watch(self._side, house.proxies, devices, storm, self._record)
+            await self._demand(self._all_ready, BEGIN, "every proxy is ready")
             async with asyncio.TaskGroup() as group:
                 looking = group.create_task(watch.run())
                 tasks = [group.create_task(device.run()) for device in devices]

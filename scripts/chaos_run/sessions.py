@@ -11,8 +11,8 @@ from typing import Any, Final
 from bleak import BleakClient
 from bleak.exc import BleakCharacteristicNotFoundError, BleakError
 
-from .guarded import TIDY, CancelledOnPurposeError, Guarded
-from .plans import Plan, Step, is_kept, plan
+from .guarded import TIDY, CancelledOnPurposeError, Guarded, OverdueError
+from .plans import Plan, Step, plan
 from .record import Record
 from .setting import Setting
 from .sides import Side
@@ -21,8 +21,14 @@ from .world import ECHO, STREAM, VALUE, identity
 CALLBACK_TIME: Final = 0.5
 """Seconds after a disconnect within which the client must have been told."""
 
-ENDS: Final = (BleakError, TimeoutError, CancelledOnPurposeError)
+AGAIN: Final = 0.5
+"""Seconds at most between a session that failed and the next one."""
+
+ENDS: Final = (BleakError, TimeoutError, OverdueError)
 """What ends a session and is no defect by itself."""
+
+ANSWERED: Final = frozenset({"read", "write", "notify"})
+"""Steps that the device has a part in."""
 
 
 @dataclass
@@ -37,14 +43,21 @@ class Drop:
 
 
 class Device:
-    """Holds sessions with one device until it is told to stop."""
+    """Holds sessions with one device until it is told to stop.
+
+    Attributes:
+        address: the device's.
+        busy: whether it has a link, or wants one.
+    """
 
     def __init__(
         self, setting: Setting, number: int, address: str, side: Side, record: Record
     ) -> None:
         self._setting = setting
-        self._number = number
-        self._address = address
+        self._is_kept = setting.kept > 0 and number % setting.kept == 0
+        self._failed = False
+        self.busy = False
+        self.address = address
         self._said = identity(address)
         self._side = side
         self._record = record
@@ -59,10 +72,10 @@ class Device:
         """Hold sessions."""
         number = 0
         while not self._stopping.is_set():
-            chosen = plan(self._setting.seed, self._address, number, self._setting.pause)
+            chosen = plan(self._setting.seed, self.address, number, self._setting.pause)
             number += 1
-            await self._rest(chosen.pause)
-            if not self._stopping.is_set() and self._side.hears(self._address):
+            await self._rest(min(chosen.pause, AGAIN) if self._failed else chosen.pause)
+            if not self._stopping.is_set() and self._side.hears(self.address):
                 await self._one(chosen)
 
     async def _rest(self, seconds: float) -> None:
@@ -74,22 +87,27 @@ class Device:
 
     async def _one(self, chosen: Plan) -> None:
         self._record.sessions += 1
+        self.busy = True
         lost = asyncio.Event()
-        kept = self._side.keep(self._address, lost.set) if is_kept(self._number) else None
+        kept = self._side.keep(self.address, lost.set) if self._is_kept else None
         try:
             if kept is None:
                 complete = await self._session(chosen)
             else:
                 limit = chosen.hold + 2 * TIDY
                 complete = await self._do("keep", self._keep(kept, lost, chosen.hold), limit=limit)
+        except CancelledOnPurposeError:
+            complete = False
         except ENDS:
             complete = False
-            self._record.failed(self._address)
-        if complete:
-            self._record.completed += 1
+            self._record.failed(self.address)
+        finally:
+            self.busy = False
+        self._failed = not complete
+        self._record.completed += complete
 
     async def _do(self, name: str, operation: Coroutine[Any, Any, Any], **options: Any) -> Any:
-        return await self._guarded.run(name, self._address, operation, **options)
+        return await self._guarded.run(name, self.address, operation, **options)
 
     # A connection that is kept
 
@@ -110,7 +128,7 @@ class Device:
 
     def _kept_alive(self, sender: Any, data: bytearray) -> None:
         self._streamed(sender, data)
-        self._record.succeeded(self._address)
+        self._record.succeeded(self.address)
 
     async def _until_lost(self, lost: asyncio.Event) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (lost, self._stopping)]
@@ -122,7 +140,7 @@ class Device:
         if lost.is_set():
             lost.clear()
             self._record.drops += 1
-            self._record.failed(self._address)
+            self._record.failed(self.address)
 
     # A session
 
@@ -131,7 +149,7 @@ class Device:
         drop = Drop()
         client = await self._do(
             "connect",
-            self._side.connect(self._address, chosen.deadline, drop),
+            self._side.connect(self.address, chosen.deadline, drop),
             limit=chosen.deadline,
             cancel_after=chosen.cancel_connect,
         )
@@ -145,8 +163,6 @@ class Device:
             raise
         finally:
             await self._disconnect(client, chosen, drop)
-        if complete:
-            self._record.succeeded(self._address)
         return complete
 
     async def _disconnect(self, client: BleakClient, chosen: Plan, drop: Drop) -> None:
@@ -156,7 +172,7 @@ class Device:
         self._record.drops += 1
         if drop.times != 1:
             self._record.violate(
-                "one disconnected callback per drop", f"{self._address}: {drop.times}"
+                "one disconnected callback per drop", f"{self.address}: {drop.times}"
             )
 
     async def _step(self, client: BleakClient, step: Step) -> bool:
@@ -165,6 +181,8 @@ class Device:
             await self._operation(client, step)
         except CancelledOnPurposeError:
             return False
+        if step.name in ANSWERED:
+            self._record.succeeded(self.address)
         return True
 
     async def _operation(self, client: BleakClient, step: Step) -> None:
@@ -174,7 +192,7 @@ class Device:
                 value = await self._do("read", client.read_gatt_char(VALUE), cancel_after=early)
                 if value != self._said:
                     self._record.violate(
-                        "an answer belongs to its question", f"{self._address}: {value.hex()}"
+                        "an answer belongs to its question", f"{self.address}: {value.hex()}"
                     )
             case "write":
                 write = client.write_gatt_char(ECHO, step.data, response=True)
@@ -197,5 +215,5 @@ class Device:
     def _streamed(self, sender: Any, data: bytearray) -> None:
         if not data.startswith(self._said):
             self._record.violate(
-                "a notification belongs to its device", f"{self._address}: {data.hex()}"
+                "a notification belongs to its device", f"{self.address}: {data.hex()}"
             )

@@ -22,6 +22,7 @@ class Setting:
         shortest, longest: how long a fault lasts, seconds.
         off: seconds that a proxy is away when it restarts.
         pause: seconds between two sessions of a device, at most.
+        kept: of so many devices one is kept connected; 0 for none.
         clock: "virtual", which leaps over all waiting, or "real".
         side: "ours" or "peer".
     """
@@ -36,6 +37,7 @@ class Setting:
     longest: float = 12.0
     off: float = 4.0
     pause: float = 2.0
+    kept: int = 6
     clock: str = "virtual"
     side: str = "ours"
 

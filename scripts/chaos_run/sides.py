@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bleak import BleakClient
 
@@ -20,15 +20,20 @@ from proxyconn import (
     keep_connected,
 )
 
-LOCALHOST = "127.0.0.1"
 ADDRESS_TYPE = 1
 """Random (Core Specification vol 4 E 7.8.12)."""
 
 SILENCE = 20.0
 """Seconds without a notification after which a connection that is kept is made anew."""
 
-Ways = Sequence[tuple[int, str | None]]
-"""Port and key of each proxy."""
+
+class Way(NamedTuple):
+    """Where a proxy is, and its key in base64."""
+
+    host: str
+    port: int
+    key: str | None
+
 
 Lost = Callable[[BleakClient], None]
 
@@ -36,7 +41,7 @@ Lost = Callable[[BleakClient], None]
 class Side(Protocol):
     """One way to use proxies."""
 
-    async def start(self, stack: AsyncExitStack, ways: Ways) -> None:
+    async def start(self, stack: AsyncExitStack, ways: Sequence[Way]) -> None:
         """Connect to the proxies; the stack undoes it."""
 
     def ready(self) -> int:
@@ -71,9 +76,9 @@ class Side(Protocol):
 class Ours:
     """A fleet, establish_connection and keep_connected."""
 
-    async def start(self, stack: AsyncExitStack, ways: Ways) -> None:
+    async def start(self, stack: AsyncExitStack, ways: Sequence[Way]) -> None:
         """Connect to the proxies."""
-        proxies = [Proxy(LOCALHOST, port, noise_psk=key) for port, key in ways]
+        proxies = [Proxy(way.host, way.port, noise_psk=way.key) for way in ways]
         self._fleet = await stack.enter_async_context(Fleet(proxies, discover=False))
 
     def ready(self) -> int:

@@ -18,10 +18,12 @@ EXCUSES: Final = frozenset(
         FaultName.WEDGED_CONNECTING,
         FaultName.HALF_OPEN_TCP,
         FaultName.SLOT_MISMATCH,
+        FaultName.STALE_SUBSCRIBER,
+        FaultName.SUBSCRIBER_STOLEN,
     }
 )
 """Faults under which no client can free a slot, or know of it: the attempt that occupies it never
-ends; nothing reaches the proxy; its reports are wrong."""
+ends; nothing reaches the proxy; its reports are wrong; it serves another client."""
 
 
 class Storm:

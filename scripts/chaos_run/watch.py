@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 
-from proxyconn import AlarmKind
+from proxyconn import Alarm, AlarmKind
 from proxyconn._monitor import SETTLE_TIME
 from proxyconn_virtual.events import ProxyEvent, Refused
 from proxyconn_virtual.proxy import VirtualProxy
 
 from .audit import IN_FLIGHT, Audit
 from .record import Record
+from .sessions import Device
 from .sides import Side
 from .storm import Storm
+from .truth import true_monitor
 from .world import held
 
 LOOK_EVERY: Final = 0.5
@@ -36,13 +38,19 @@ class Watch:
     """
 
     def __init__(
-        self, side: Side, proxies: Mapping[str, VirtualProxy], storm: Storm, record: Record
+        self,
+        side: Side,
+        proxies: Mapping[str, VirtualProxy],
+        devices: Iterable[Device],
+        storm: Storm,
+        record: Record,
     ) -> None:
         self._side = side
+        self._truth = true_monitor(proxies.values(), devices)
         self._proxies = proxies
         self._storm = storm
         self._record = record
-        self._told: set[tuple[AlarmKind, str, str | None, float]] = set()
+        self._told: set[tuple[str, AlarmKind, str, str | None, float]] = set()
         self._loop = asyncio.get_running_loop()
         self.refused: Counter[str] = Counter()
         for proxy in proxies.values():
@@ -59,14 +67,18 @@ class Watch:
         """Look at everything now."""
         self._storm.look()
         now = self._loop.time()
-        for alarm in self._side.alarms():
-            key = (alarm.kind, alarm.source, alarm.address, alarm.since)
+        self._mind(self._side.alarms(), "the fleet", now)
+        self._mind(self._truth.alarms(now), "the proxy", now)
+
+    def _mind(self, alarms: Iterable[Alarm], teller: str, now: float) -> None:
+        for alarm in alarms:
+            key = (teller, alarm.kind, alarm.source, alarm.address, alarm.since)
             if alarm.kind not in INVARIANTS or key in self._told:
                 continue
             if now - self._storm.excused(alarm.source) >= SETTLE_TIME[alarm.kind]:
                 self._told.add(key)
                 self._record.violate(
-                    INVARIANTS[alarm.kind], f"{alarm.text} ({alarm.seconds:.0f} s)"
+                    INVARIANTS[alarm.kind], f"{teller} says: {alarm.text} ({alarm.seconds:.0f} s)"
                 )
 
     def _observe(self, event: ProxyEvent) -> None:

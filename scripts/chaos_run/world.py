@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Final
 
@@ -25,6 +26,9 @@ VALUE, ECHO, STREAM = (f"0000fff{number}-0000-1000-8000-00805f9b34fb" for number
 STREAM_EVERY: Final = 0.5
 """Seconds between two notifications."""
 
+API_PORT: Final = 6053
+"""Of the native API."""
+
 _FIRST: Final = 0xC40000000000
 
 
@@ -40,16 +44,28 @@ def identity(address: str) -> bytes:
 
 
 def build(setting: Setting) -> VirtualFleet:
-    """Return the proxies among the devices."""
+    """Return the proxies among the devices.
+
+    Those of the peer listen where it expects them, on addresses that no other process uses.
+    """
     draw = random.Random(f"world {setting.seed}")
     specs = [_proxy(setting, number, draw) for number in range(setting.proxies)]
     names = [spec.name for spec in specs]
-    return VirtualFleet(
+    fleet = VirtualFleet(
         specs,
         [_device(address, names, draw) for address in addresses(setting)],
         announce=False,
         seed=setting.seed,
     )
+    if setting.side == "peer":
+        for number, proxy in enumerate(fleet.proxies.values()):
+            proxy.host, proxy.port = f"127.{_own_octets()}.{number + 1}", API_PORT
+    return fleet
+
+
+def _own_octets() -> str:
+    high, low = divmod(os.getpid(), 250)
+    return f"{high % 250 + 2}.{low + 1}"
 
 
 def _proxy(setting: Setting, number: int, draw: random.Random) -> ProxySpec:
@@ -85,11 +101,6 @@ def _device(address: str, names: list[str], draw: random.Random) -> Peripheral:
         att_latency=draw.uniform(0.01, 0.05),
         mtu=draw.choice((23, 185, 247)),
     )
-
-
-def ways(fleet: VirtualFleet) -> list[tuple[int, str | None]]:
-    """Return port and key of every proxy."""
-    return [(proxy.port, proxy.noise_psk) for proxy in fleet.proxies.values()]
 
 
 def held(proxies: list[VirtualProxy]) -> dict[str, list[str]]:

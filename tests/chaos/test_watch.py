@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,14 @@ from proxyconn_virtual.proxy import VirtualProxy
 from scripts.chaos_run import world
 from scripts.chaos_run.audit import CONNECTS, Audit
 from scripts.chaos_run.clock import TimerLog
-from scripts.chaos_run.guarded import CANCEL, GRACE, CancelledOnPurposeError, Guarded
+from scripts.chaos_run.guarded import (
+    CANCEL,
+    GRACE,
+    HANG,
+    CancelledOnPurposeError,
+    Guarded,
+    OverdueError,
+)
 from scripts.chaos_run.leftovers import Leftovers, Memory, mind_memory
 from scripts.chaos_run.record import Record
 from scripts.chaos_run.setting import Setting
@@ -61,28 +69,31 @@ async def fails(error: Exception) -> None:
     raise error
 
 
-@pytest.mark.parametrize(("seconds", "hung"), [(29.9, 0), (30.9, 0), (31.1, 1), (1000.0, 1)])
-async def test_an_operation_past_its_deadline(record: Record, seconds: float, hung: int) -> None:
+@pytest.mark.parametrize(("seconds", "late"), [(29.9, 0), (30.9, 0), (31.1, 1), (1000.0, 1)])
+async def test_an_operation_past_its_deadline(record: Record, seconds: float, late: int) -> None:
     """It is counted, told, and cancelled."""
     operation = Guarded(record).run("read", "kettle", asyncio.sleep(seconds, "done"), limit=30.0)
-    if hung:
-        with pytest.raises(CancelledOnPurposeError):
+    if late:
+        with pytest.raises(OverdueError):
             await operation
     else:
         assert await operation == "done"
-    assert record.hung == hung
-    assert broken(record) == ["an operation ends by its deadline"] * hung
-    assert record.outcomes["read"] == {"cancelled" if hung else "ok": 1}
+    assert (record.late, record.hung) == (late, 0)
+    assert broken(record) == ["an operation ends by its deadline"] * late
+    assert record.outcomes["read"] == {"cancelled" if late else "ok": 1}
     assert asyncio.get_running_loop().time() == pytest.approx(min(seconds, 30.0 + GRACE))
 
 
-@pytest.mark.parametrize(("seconds", "hung"), [(CANCEL - 0.1, 0), (CANCEL + 0.1, 1)])
+@pytest.mark.parametrize(
+    ("seconds", "late", "hung"),
+    [(CANCEL - 0.1, 0, 0), (CANCEL + 0.1, 1, 0), (CANCEL + HANG + 0.1, 1, 1)],
+)
 async def test_an_operation_that_cannot_be_cancelled(
-    record: Record, seconds: float, hung: int
+    record: Record, seconds: float, late: int, hung: int
 ) -> None:
-    """It has a moment to tidy up."""
+    """It has a moment to tidy up; after another while it is thought never to end."""
     await Guarded(record).run("read", "kettle", deaf(seconds), cancel_after=0.0)
-    assert record.hung == len(record.violations) == hung
+    assert (record.late, record.hung, len(record.violations)) == (late, hung, late + hung)
 
 
 async def test_an_operation_that_is_cancelled_on_purpose(record: Record) -> None:
@@ -140,7 +151,7 @@ def orphan(kind: AlarmKind) -> Alarm:
 async def test_an_alarm_of_the_fleet(house: VirtualFleet, record: Record, kind: AlarmKind) -> None:
     """Slots that are wrong are breaches, once each; a proxy that has a fault is none."""
     side = FakeSide()
-    watch = Watch(side, house.proxies, Storm(Setting(), []), record)  # type: ignore[arg-type]
+    watch = Watch(side, house.proxies, [], Storm(Setting(), []), record)  # type: ignore[arg-type]
     watch.look()
     side.found = [orphan(kind)]
     watch.look()
@@ -154,7 +165,7 @@ async def test_an_excuse(house: VirtualFleet, record: Record, name: str, excuses
     setting = Setting(rate=1000.0, shortest=1000.0, longest=1000.0)
     storm = Storm(setting, house.proxies.values(), names=[name])
     side = FakeSide()
-    watch = Watch(side, house.proxies, storm, record)  # type: ignore[arg-type]
+    watch = Watch(side, house.proxies, [], storm, record)  # type: ignore[arg-type]
     raging = asyncio.create_task(storm.rage(10.0))
     await asyncio.sleep(1.0)
     watch.look()
@@ -207,9 +218,28 @@ async def test_the_audit_sees_what_faults_leave(house: VirtualFleet) -> None:
     assert list(proxy.injectors) == [audit]
 
 
+async def test_a_slot_that_is_held_in_truth(house: VirtualFleet, record: Record) -> None:
+    """What the proxy knows counts too, though nobody may have been told."""
+    device = SimpleNamespace(address="C0:FF:EE:00:00:01", busy=True)
+    storm = Storm(Setting(), [])
+    watch = Watch(FakeSide(), house.proxies, [device], storm, record)  # type: ignore[arg-type, list-item]
+    house.proxies["proxy-0"].inject("slot_leak")
+    watch.look()
+    await asyncio.sleep(PATIENCE)
+    watch.look()
+    device.busy = False
+    watch.look()
+    await asyncio.sleep(PATIENCE - 1.0)
+    watch.look()
+    assert not record.violations
+    await asyncio.sleep(1.0)
+    watch.look()
+    assert broken(record) == [INVARIANTS[AlarmKind.ORPHAN]]
+
+
 async def test_slots_that_stay(house: VirtualFleet, record: Record) -> None:
     """One that is held in truth keeps the run from being at rest."""
-    watch = Watch(FakeSide(), house.proxies, Storm(Setting(), []), record)  # type: ignore[arg-type]
+    watch = Watch(FakeSide(), house.proxies, [], Storm(Setting(), []), record)  # type: ignore[arg-type]
     assert watch.unsettled() is None
     end = house.proxies["proxy-0"].inject("slot_leak")
     assert "proxy-0" in str(watch.unsettled())
@@ -294,7 +324,7 @@ async def test_memory_does_not_come_back(
 
 
 async def test_times_to_recover(record: Record) -> None:
-    """From the first failure to the next success; after the storm, from its end."""
+    """From the first failure to the next success, or to the end of the storm; and from that end."""
     await asyncio.sleep(10.0)
     record.failed("a")
     await asyncio.sleep(2.0)
@@ -304,6 +334,7 @@ async def test_times_to_recover(record: Record) -> None:
     record.succeeded("b")
     record.failed("b")
     assert record.outages == [pytest.approx(5.0)]
+    await asyncio.sleep(1.0)
     record.calm(["a", "b"])
     await asyncio.sleep(4.0)
     record.succeeded("a")
@@ -311,5 +342,8 @@ async def test_times_to_recover(record: Record) -> None:
     assert record.awaited == {"b"}
     await asyncio.sleep(1.0)
     record.succeeded("b")
+    record.failed("a")
+    await asyncio.sleep(1.0)
+    record.succeeded("a")
     assert record.healed == [pytest.approx(4.0), pytest.approx(5.0)]
-    assert record.outages == [pytest.approx(5.0)]
+    assert record.outages == [pytest.approx(5.0), pytest.approx(1.0)]
