@@ -38,6 +38,7 @@ class Record:
             there were faults.
         healed: seconds from the end of the faults to the next operation that each device does.
         drops: links that were up and ended.
+        in_storm: connects and complete sessions while there were faults.
     """
 
     sessions: int = 0
@@ -49,6 +50,7 @@ class Record:
     outages: list[float] = field(default_factory=list)
     healed: list[float] = field(default_factory=list)
     drops: int = 0
+    in_storm: Counter[str] = field(default_factory=Counter)
     _failing: dict[str, float] = field(default_factory=dict)
     _awaited: set[str] = field(default_factory=set)
     _calm_since: float = 0.0
@@ -76,9 +78,18 @@ class Record:
         elif since is not None and not self._calm_since:
             self.outages.append(self.now - since)
 
+    def storm(self) -> None:
+        """The faults begin."""
+        self.in_storm = self._counts()
+
+    def _counts(self) -> Counter[str]:
+        connects = self.outcomes["connect"]
+        return Counter(asked=connects.total(), connected=connects["ok"], completed=self.completed)
+
     def calm(self, addresses: Sequence[str]) -> None:
         """The faults are over; from now on every device is to succeed again."""
         self._calm_since = self.now
+        self.in_storm = self._counts() - self.in_storm
         self.outages += [self.now - since for since in self._failing.values()]
         self._failing.clear()
         self._awaited = set(addresses)
@@ -94,12 +105,14 @@ class Record:
             "sessions": self.sessions,
             "completed": self.completed,
             "drops": self.drops,
+            "in storm": dict(self.in_storm),
             "outcomes": {
                 name: dict(counts.most_common()) for name, counts in self.outcomes.items()
             },
             "late": self.late,
             "hung": self.hung,
             "broken": len(self.violations),
+            "broken by name": dict(Counter(one.invariant for one in self.violations)),
             "violations": [
                 [violation.at, violation.invariant, violation.detail]
                 for violation in self.violations[:MOST_DETAILS]

@@ -55,17 +55,15 @@ def _together(runs: list[dict[str, Any]]) -> dict[str, str]:
     def total(key: str) -> int:
         return sum(one.get(key) or 0 for one in runs)
 
-    connects = [one["outcomes"].get("connect", {}) for one in runs]
-    opened, asked = sum(c.get("ok", 0) for c in connects), sum(sum(c.values()) for c in connects)
+    storm = sum((Counter(one["in storm"]) for one in runs), Counter[str]())
     devices = sum(one["setting"]["devices"] * one["setting"]["seconds"] for one in runs)
     share = sum(one["out of order"] for one in runs) / devices
-    broken = Counter(what for one in runs for _, what, _ in one["violations"])
+    broken = sum((Counter(one["broken by name"]) for one in runs), Counter[str]())
     return {
         "seeds": str(len(runs)),
         "faults": f"{total('faults'):,}",
-        "sessions": f"{total('sessions'):,}",
-        "connected": f"{opened:,} of {asked:,}",
-        "complete": f"{total('completed'):,}",
+        "connected during the faults": f"{storm['connected']:,} of {storm['asked']:,}",
+        "complete sessions": f"{storm['completed']:,}",
         "out of order, share of the time": f"{share:.1%}",
         "an outage, seconds": _of_all(runs, "outage"),
         "healing, seconds": _of_all(runs, "healing"),

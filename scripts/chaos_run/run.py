@@ -130,6 +130,7 @@ class Run:
         """Let faults begin and end; return the memory in use before and after."""
         await asyncio.sleep(WARM_UP)
         before = Memory.now()
+        self._record.storm()
         await storm.rage(self._setting.seconds)
         self._record.calm(self._addresses)
         await self._demand(self._all_ready, HEALING, "every proxy heals")

@@ -347,3 +347,18 @@ async def test_times_to_recover(record: Record) -> None:
     record.succeeded("a")
     assert record.healed == [pytest.approx(4.0), pytest.approx(5.0)]
     assert record.outages == [pytest.approx(5.0), pytest.approx(1.0)]
+
+
+async def test_what_is_counted_while_there_are_faults(record: Record) -> None:
+    """Neither what was before them, nor what comes after."""
+    record.outcomes["connect"].update(ok=5)
+    record.completed = 4
+    record.storm()
+    record.outcomes["connect"].update(ok=2, cancelled=1)
+    record.completed += 1
+    record.calm([])
+    record.outcomes["connect"].update(ok=9)
+    record.violate("it holds", "it does not")
+    dumped = record.dump()
+    assert dumped["in storm"] == {"asked": 3, "connected": 2, "completed": 1}
+    assert dumped["broken by name"] == {"it holds": 1}
