@@ -1,18 +1,12 @@
 """Reliable Bluetooth LE through fleets of ESPHome Bluetooth proxies, for any Python program."""
 
-from proxyconn._adapters import (
-    clear_cache,
-    close_stale_connections,
-    close_stale_connections_by_address,
-    get_device,
-    get_device_by_adapter,
-    restore_discoveries,
-)
-from proxyconn._client import BleakClientWithServiceCache
-from proxyconn._connect import DISCONNECT_TIMEOUT, Retry, establish_connection
-from proxyconn._decorator import retry_bluetooth_connection_error
-from proxyconn._device import ble_device_description, device_source
-from proxyconn._errors import (
+from proxyconn.connect.cached_client import BleakClientWithServiceCache
+from proxyconn.connect.establish import DISCONNECT_TIMEOUT, Retry, establish_connection
+from proxyconn.connect.kept_connection import KeptConnection, keep_connected
+from proxyconn.connect.retry_decorator import retry_bluetooth_connection_error
+from proxyconn.connection_parameters import ConnectionParameters
+from proxyconn.device import ble_device_description, device_source
+from proxyconn.errors import (
     BleakAbortedError,
     BleakConnectionError,
     BleakNotFoundError,
@@ -29,24 +23,32 @@ from proxyconn._errors import (
     RadioUnavailableError,
     UnsupportedError,
 )
-from proxyconn._failures import BLEAK_RETRY_EXCEPTIONS, calculate_backoff_time
-from proxyconn._fleet import Fleet
-from proxyconn._install import install
-from proxyconn._keep import KeptConnection, keep_connected
-from proxyconn._models import (
+from proxyconn.failures.retry_budget import MAX_CONNECT_ATTEMPTS
+from proxyconn.failures.rules import BLEAK_RETRY_EXCEPTIONS, calculate_backoff_time
+from proxyconn.fleet.alarms import Alarm, AlarmKind
+from proxyconn.fleet.fleet import Fleet
+from proxyconn.local.adapters import (
+    clear_cache,
+    close_stale_connections,
+    close_stale_connections_by_address,
+    get_device,
+    get_device_by_adapter,
+    restore_discoveries,
+)
+from proxyconn.local.slot_manager import BleakSlotManager
+from proxyconn.models import (
     NO_RSSI_VALUE,
     RSSI_SWITCH_THRESHOLD,
     AllocationChange,
     AllocationChangeEvent,
     Allocations,
     RadioState,
+    ScanMode,
+    Subscribe,
 )
-from proxyconn._monitor import Alarm, AlarmKind
-from proxyconn._params import ConnectionParameters
-from proxyconn._paths import Path
-from proxyconn._retry import MAX_CONNECT_ATTEMPTS
-from proxyconn._slot_manager import BleakSlotManager
+from proxyconn.programs.install import install
 from proxyconn.radio import Proxy
+from proxyconn.routing.path_score import Path
 
 __all__ = [
     "BLEAK_RETRY_EXCEPTIONS",
@@ -82,6 +84,8 @@ __all__ = [
     "RadioState",
     "RadioUnavailableError",
     "Retry",
+    "ScanMode",
+    "Subscribe",
     "UnsupportedError",
     "ble_device_description",
     "calculate_backoff_time",

@@ -7,20 +7,21 @@ and says how that device is reached.
 
 from __future__ import annotations
 
-from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
-from zeroconf.asyncio import AsyncZeroconf
 
-from proxyconn._errors import (
+from proxyconn.absent_radio import AbsentRadio
+from proxyconn.callbacks import Callbacks, call_guarded
+from proxyconn.connection_parameters import ConnectionParameters
+from proxyconn.errors import (
+    Code,
     ErrorKind,
     GATTError,
-    InvalidKeyError,
     LinkError,
     NotConnectedError,
     OutOfSlotsError,
@@ -29,48 +30,106 @@ from proxyconn._errors import (
     RadioUnavailableError,
     UnsupportedError,
 )
-from proxyconn._ledger import SlotLedger
-from proxyconn._models import (
+from proxyconn.keys import check_key
+from proxyconn.linked_client import LinkedClient
+from proxyconn.models import (
     NO_RSSI_VALUE,
     AllocationChange,
     AllocationChangeEvent,
     Allocations,
+    Finding,
+    Level,
     RadioState,
+    ScanMode,
+    Subscribe,
+    scan_mode,
 )
-from proxyconn._object_paths import adapter_path, device_object_path, split_device_path
-from proxyconn._params import ConnectionParameters
-from proxyconn._slots import SlotQueue
+from proxyconn.neighbours import Neighbours
+from proxyconn.object_paths import adapter_path, device_object_path, split_device_path
+from proxyconn.radio_features import (
+    IdentifiedRadio,
+    KeepsLinks,
+    Offer,
+    OffersLinks,
+    ScanModeRadio,
+    SharedRadio,
+    TellsAbsence,
+    identity_of,
+)
+from proxyconn.radio_names import RadioName, entry_for, mac_text, tell_apart
+from proxyconn.shared_route import SharedRoute
+from proxyconn.slots.ledger import SlotLedger
+from proxyconn.slots.waiting import SlotQueue
+from proxyconn.state.facts import Memory, NoMemory
+from proxyconn.state.held_links import HeldLinks, Whose
+from proxyconn.state.subscribers import Subscribers
+from proxyconn.tenure import Candidate, Tenure
+
+if TYPE_CHECKING:
+    # A fleet that looks for nothing does without it, and importing it takes long.
+    from zeroconf.asyncio import AsyncZeroconf
 
 __all__ = [
     "NO_RSSI_VALUE",
     "ROUTE",
+    "AbsentRadio",
     "AllocationChange",
     "AllocationChangeEvent",
     "Allocations",
     "Backend",
+    "Callbacks",
+    "Candidate",
+    "Checks",
+    "Code",
     "ConnectionParameters",
     "ErrorKind",
+    "Finding",
     "FleetOptions",
     "GATTError",
+    "HeldLinks",
+    "IdentifiedRadio",
+    "KeepsLinks",
+    "Level",
     "LinkError",
+    "LinkedClient",
+    "Memory",
+    "Neighbours",
+    "NoMemory",
     "NotConnectedError",
+    "Offer",
+    "OffersLinks",
     "OutOfSlotsError",
     "PairingError",
     "Proxy",
     "Radio",
     "RadioError",
+    "RadioName",
     "RadioSink",
     "RadioState",
     "RadioUnavailableError",
     "Report",
     "Route",
+    "ScanMode",
+    "ScanModeRadio",
+    "SharedRadio",
+    "SharedRoute",
     "SlotLedger",
     "SlotQueue",
+    "Subscribe",
+    "Subscribers",
+    "TellsAbsence",
+    "Tenure",
     "UnsupportedError",
+    "Whose",
     "adapter_path",
+    "call_guarded",
     "device_object_path",
+    "identity_of",
+    "mac_text",
     "route_of",
+    "scan_mode",
     "split_device_path",
+    "tell_apart",
 ]
 
 PayloadT = TypeVar("PayloadT")
@@ -107,49 +166,37 @@ def route_of(device: object) -> Route | None:
     return details.get(ROUTE) if isinstance(details, Mapping) else None
 
 
-KEY_BYTES = 32
-"""Bytes of an encryption key (Noise_NNpsk0: a 32-byte pre-shared key)."""
-
-
-def check_key(key: str | None, owner: str) -> None:
-    """Raise InvalidKeyError unless `key`, if there is one, is base64 of 32 bytes."""
-    if key is None:
-        return
-    try:
-        length = len(b64decode(key, validate=True))
-    except ValueError:
-        length = 0
-    if length != KEY_BYTES:
-        # Most of a mistyped key is the key, and some tracebacks show local variables.
-        del key
-        raise InvalidKeyError(
-            f"the encryption key for {owner} must be base64 of {KEY_BYTES} bytes "
-            "(44 characters), as in the proxy's YAML under `api: encryption: key:`",
-            source=owner,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """A proxy that is known without discovery.
 
     Attributes:
         host: host name or IP address.
-        port: TCP port of the native API.
+        port: TCP port of the native API; 0 for one that is not called, but calls by itself.
         noise_psk: base64 of the 32-byte encryption key; None for a proxy that does not encrypt.
         name: the node name it must have; None to accept any.
+        behind: host and port where it really is, for a proxy that an owner lends; else None.
+        scan: how it scans, whatever the others do: active, passive or auto; None as the fleet does.
+        password: what it wants to hear before it serves anybody: firmware up to 2025.12 may be so
+            configured; None for nothing. Without a key it goes over the network in the clear.
 
     Raises:
         InvalidKeyError: the key is not base64 of 32 bytes.
+        ValueError: `scan` is no mode.
     """
 
     host: str
     port: int = 6053
     noise_psk: str | None = field(default=None, repr=False)
     name: str | None = None
+    password: str | None = field(default=None, repr=False)
+    behind: tuple[str, int] | None = None
+    # Another mode makes no other proxy of it: its links stay.
+    scan: ScanMode | str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         check_key(self.noise_psk, self.name or self.host)
+        scan_mode(self.scan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +206,17 @@ class FleetOptions:
     Attributes:
         proxies: proxies that are known.
         discover: whether to look for others by mDNS.
-        noise_psk: one key for every discovered proxy, or name -> key.
+        noise_psk: one key for every discovered proxy, or name or MAC address -> key.
         local_adapters: True for every adapter, or their names.
         zeroconf: an instance to use instead of one of the backend's own.
+        listen: TCP port on which proxies are awaited that call by themselves; None for no such.
+        state: what is remembered; backends keep there what a restart must not lose.
+        subscribe: whether to ask proxies for their subscription; NEVER lets adapters not scan.
+        warns: whether to warn before a proxy is taken that another client may use.
+        direct: whether to pass over proxies that are found and that an owner only lends.
+        cluster: where the fleets are that share their radios with this one: a URL, or what the
+            backend for it takes; None for none.
+        tenure: says which proxies are ours to use; None for all of them.
     """
 
     proxies: Sequence[Proxy] = ()
@@ -169,6 +224,13 @@ class FleetOptions:
     noise_psk: str | Mapping[str, str] | None = field(default=None, repr=False)
     local_adapters: bool | Sequence[str] = False
     zeroconf: AsyncZeroconf | None = None
+    listen: int | None = None
+    state: Memory = field(default_factory=NoMemory, repr=False, compare=False)
+    subscribe: Subscribe = Subscribe.ALWAYS
+    warns: bool = False
+    direct: bool = False
+    cluster: object | None = None
+    tenure: Tenure | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.noise_psk, Mapping):
@@ -177,10 +239,10 @@ class FleetOptions:
         else:
             check_key(self.noise_psk, "discovered proxies")
 
-    def key_for(self, name: str) -> str | None:
-        """Return the key of the discovered proxy called `name`."""
+    def key_for(self, name: str, mac: str | None = None) -> str | None:
+        """Return the key of the discovered proxy with this name and 12 lower-case hex digits."""
         if isinstance(self.noise_psk, Mapping):
-            return self.noise_psk.get(name)
+            return entry_for(self.noise_psk, name, mac)
         return self.noise_psk
 
 
@@ -278,7 +340,7 @@ class RadioSink(Protocol):
         ...
 
     def state_changed(self, radio: Radio) -> None:
-        """The radio's state is another one now."""
+        """The radio's state, or what it is called, is another one now."""
         ...
 
     def heard(
@@ -300,12 +362,23 @@ class RadioSink(Protocol):
         """The radio's slots or attempts are other ones now; `events` are the slots that changed."""
         ...
 
+    def link_opened(self, radio: Radio, address: str) -> None:
+        """The radio has a link that was asked for, and reads its services now; `connect` goes on.
+
+        A radio that reads them in the same step, or knows them, need not say so.
+        """
+        ...
+
 
 class Backend(Protocol):
     """Brings the radios of one sort into a fleet."""
 
     async def start(self) -> None:
         """Begin to look for radios; does not wait for any."""
+        ...
+
+    async def reconfigure(self, options: FleetOptions) -> None:
+        """Take other options; radios that both have stay as they are, links included."""
         ...
 
     async def aclose(self) -> None:
@@ -315,3 +388,5 @@ class Backend(Protocol):
 
 BackendFactory = Callable[[FleetOptions, RadioSink], Backend | None]
 """An entry point of `proxyconn.backends`; returns None if the options ask nothing of it."""
+Checks = Callable[[FleetOptions, Sequence[Radio]], Awaitable[Sequence[Finding]]]
+"""An entry point of `proxyconn.checks`: looks at radios of one sort; disturbs nobody."""

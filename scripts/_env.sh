@@ -6,6 +6,17 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Versions to look for, newest first; keep in step with the classifiers in pyproject.toml.
 SUPPORTED="3.13 3.12 3.11"
 
+# Says why a script cannot run here at all, and ends: with 77, which is 1 with CI=true.
+cannot() {
+    echo "scripts/${0##*/} cannot run here: $1" >&2
+    [ "${CI:-}" = true ] && exit 1
+    exit 77
+}
+
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -o APT::Sandbox::User=root "$@" </dev/null
+}
+
 # Prints "VERSION EXECUTABLE" if the interpreter runs, is recent enough and can make environments.
 probe() {
     "$1" -c '

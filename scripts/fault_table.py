@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxyconn_virtual._profiles import PROFILES
 from proxyconn_virtual.fault_catalogue import CATALOGUE, FaultName
+from proxyconn_virtual.firmware.profiles import PROFILES
 
 HEAD = """\
 # What proxies do wrong, and how long it takes to get over it

@@ -83,7 +83,7 @@ class Soak:
                 Proxy("127.0.0.1", proxy.port, noise_psk=proxy.noise_psk)
                 for proxy in self.house.proxies.values()
             ]
-            async with Fleet(proxies, discover=False) as fleet:
+            async with Fleet(proxies, discover=False, state=None, owner=False) as fleet:
                 await fleet.ready(PROXIES)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self.seconds), asyncio.TaskGroup() as group:

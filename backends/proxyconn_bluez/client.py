@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
+from bleak.args import SizedBuffer
 from bleak.args.bluez import BlueZClientArgs
 from bleak.backends.bluezdbus.client import BleakClientBlueZDBus
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import NotifyCallback
+from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakDeviceNotFoundError, BleakError
+from bleak.uuids import normalize_uuid_16
 
 from proxyconn.radio import (
     ConnectionParameters,
     NotConnectedError,
     RadioUnavailableError,
+    UnsupportedError,
     split_device_path,
 )
-
-from ._bleak import bleak_bus, close_client_bus, services_cache
-from ._daemon import DaemonWatch
-from ._devices import RANDOM_ADDRESS, address_of, address_type_of, best_first
-from ._management import Management
-from ._objects import Properties, bluez_objects
+from proxyconn_bluez.bleak_private import bleak_bus, close_client_bus, services_cache
+from proxyconn_bluez.bus.daemon_loss import DaemonWatch
+from proxyconn_bluez.bus.devices import RANDOM_ADDRESS, address_of, address_type_of, best_first
+from proxyconn_bluez.bus.objects import Properties, bluez_objects
+from proxyconn_bluez.kernel.management import Management
 
 DEFAULT_TIMEOUT = 20.0
 """Seconds for a link to open, as for a device behind a proxy."""
@@ -30,6 +36,11 @@ DEFAULT_TIMEOUT = 20.0
 DISCONNECT_TIMEOUT = 12.0
 """Seconds for a link to close: bleak waits 10 once bluetoothd has answered, and for that without a
 limit."""
+
+CCCD = normalize_uuid_16(0x2902)
+"""UUID of the descriptor that turns notifications on (Core Specification vol 3 G 3.3.3.3)."""
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class BlueZClient(BleakClientBlueZDBus):
@@ -159,10 +170,61 @@ class BlueZClient(BleakClientBlueZDBus):
             self._disconnecting = False
             self._release()
 
+    async def write_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
+    ) -> None:
+        """Write a characteristic.
+
+        Raises:
+            ValueError: too long for a write without response on this link; nothing was sent.
+            BleakError: as bleak's client.
+        """
+        most = characteristic.max_write_without_response_size
+        # BlueZ tells the MTU since 5.62; bleak takes the least for one that is not told.
+        if not response and len(data) > most and "MTU" in characteristic.obj[1]:
+            raise ValueError(
+                f"{self.address}: a write without response has at most {most} bytes on this link, "
+                f"not {len(data)}; split it, or write with response"
+            )
+        await super().write_gatt_char(characteristic, data, response)
+
+    async def start_notify(
+        self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
+    ) -> None:
+        """Subscribe to notifications or indications; bleak's arguments for BlueZ may be left out.
+
+        Raises:
+            BleakError: as bleak's client.
+        """
+        await super().start_notify(characteristic, callback, **{"bluez": {}, **kwargs})
+
+    async def write_gatt_descriptor(
+        self, descriptor: BleakGATTDescriptor, data: SizedBuffer
+    ) -> None:
+        """Write a descriptor.
+
+        Raises:
+            UnsupportedError: it is a CCCD, which BlueZ keeps for itself (gatt-client.c).
+            BleakError: as bleak's client.
+        """
+        if descriptor.uuid == CCCD:
+            raise UnsupportedError(
+                f"{self.address}: BlueZ alone writes the CCCD, handle {descriptor.handle}; "
+                "use start_notify and stop_notify"
+            )
+        await super().write_gatt_descriptor(descriptor, data)
+
     async def clear_cache(self) -> bool:
-        """Forget the services that bleak keeps for the device; return whether there were any."""
-        path, _ = await self._identity()
-        return (await services_cache()).pop(path, None) is not None
+        """Forget the services that bleak keeps for the device; return whether there were any.
+
+        bleak itself forgets them when BlueZ forgets the device, or goes.
+        """
+        try:
+            path, _ = await self._identity()
+            return (await services_cache()).pop(path, None) is not None
+        except (BleakError, OSError, EOFError) as exc:
+            _LOGGER.debug("%s: nothing to forget: %r", self.address, exc)
+            return False
 
     async def set_connection_params(
         self, min_interval: int, max_interval: int, latency: int, timeout: int

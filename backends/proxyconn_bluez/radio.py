@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import Protocol
 
-from proxyconn.radio import Backend, FleetOptions, RadioSink, UnsupportedError
+from proxyconn.radio import Backend, FleetOptions, RadioSink, Subscribe, UnsupportedError
 
 
 class _Adapters(Protocol):
@@ -40,11 +40,22 @@ class BlueZBackend:
         if sys.platform != "linux":
             raise UnsupportedError("local adapters can be part of a fleet only on Linux, by BlueZ")
         try:
-            module = await asyncio.to_thread(import_module, "proxyconn_bluez._adapters")
+            module = await asyncio.to_thread(import_module, "proxyconn_bluez.adapter.hotplug")
         except ImportError as exc:
             raise UnsupportedError(f"local adapters need bleak's BlueZ backend: {exc}") from exc
-        self._adapters = module.LocalAdapters(self._options.local_adapters, self._sink)
+        self._adapters = module.LocalAdapters(
+            self._options.local_adapters,
+            self._sink,
+            scan=self._options.subscribe is not Subscribe.NEVER,
+        )
         await self._adapters.start()
+
+    async def reconfigure(self, options: FleetOptions) -> None:
+        """Take other options; adapters are let go, and made anew, only if others are wanted."""
+        if options.local_adapters != self._options.local_adapters:
+            await self.aclose()
+        self._options = options
+        await self.start()
 
     async def aclose(self) -> None:
         """Stop scanning, and let every adapter go; idempotent."""

@@ -18,14 +18,19 @@ from proxyconn.radio import (
     device_object_path,
     split_device_path,
 )
-
-from ._bleak import seen_devices
-from ._bus import ADAPTER, DEVICE, call
-from ._devices import address_of, advertisement, best_first, ble_device, is_connected
-from ._link import BlueZLink
-from ._objects import BlueZObjects, Properties, bluez_objects
-from ._watch import BlueZWatch
-from .client import BlueZClient
+from proxyconn_bluez.bleak_private import seen_devices
+from proxyconn_bluez.bus.connection import ADAPTER, DEVICE, call
+from proxyconn_bluez.bus.devices import (
+    address_of,
+    advertisement,
+    best_first,
+    ble_device,
+    is_connected,
+)
+from proxyconn_bluez.bus.objects import BlueZObjects, Properties, bluez_objects
+from proxyconn_bluez.bus.watch import BlueZWatch
+from proxyconn_bluez.client import BlueZClient
+from proxyconn_bluez.link_attempts import BlueZLink
 
 DISCONNECT_TIMEOUT = 5.0
 """Seconds for a link to drop after BlueZ was asked to close it."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from bleak.args import SizedBuffer
 from bleak.backends.characteristic import BleakGATTCharacteristic
-from bleak.backends.client import BaseBleakClient, NotifyCallback
+from bleak.backends.client import NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTServiceCollection
@@ -19,22 +19,28 @@ from bluetooth_data_tools import mac_to_int
 from proxyconn.radio import (
     ErrorKind,
     GATTError,
+    LinkedClient,
     LinkError,
-    NotConnectedError,
     RadioError,
     RadioUnavailableError,
+    call_guarded,
     route_of,
 )
-
-from . import _operations as operations
-from ._cache import MAX_MTU, MIN_MTU, KnownDevice
-from ._link import Link
-from ._link_state import LinkEvent
-from ._opening import abandon, open_link
-from ._route import SessionRoute
-from ._services import has_gaps, is_part, only_services, service_collection
-from ._session import ProxySession
-from .codes import STALE_CACHE_STATUSES, GattStatus
+from proxyconn_esphome.codes import STALE_CACHE_STATUSES, GattStatus
+from proxyconn_esphome.link import gatt_operations as operations
+from proxyconn_esphome.link.gatt_cache import MAX_MTU, MIN_MTU, KnownDevice
+from proxyconn_esphome.link.link import Link
+from proxyconn_esphome.link.opening import abandon, open_link
+from proxyconn_esphome.link.services_table import (
+    has_gaps,
+    is_part,
+    only_services,
+    service_collection,
+)
+from proxyconn_esphome.link.stale_tables import clear_stale_tables, clear_table
+from proxyconn_esphome.link.states import LinkEvent
+from proxyconn_esphome.session.session import ProxySession
+from proxyconn_esphome.session_route import SessionRoute
 
 DISCONNECT_TIMEOUT = 5.0
 """Seconds for the proxy to report the link closed, and as many again for its slot to come free."""
@@ -47,14 +53,14 @@ _LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class ESPHomeClient(BaseBleakClient):
+class ESPHomeClient(LinkedClient):
     """A client for one device behind one proxy.
 
     Args:
         address_or_ble_device: a device that one of our scanners or a fleet found.
         session: the proxy to use; None for the one that found the device.
         disconnected_callback: called in the event loop, once, each time the link is lost or closed.
-        timeout: seconds for a link to open.
+        timeout: seconds for connecting, as in `connect`.
         services: UUIDs of the only services wanted, or None for all.
     """
 
@@ -85,7 +91,7 @@ class ESPHomeClient(BaseBleakClient):
         self._wanted_services = services
         self._link: Link | None = None
         self._opening: Link | None = None
-        self._mtu = MIN_MTU
+        self._mtu: int | None = None
 
     def __repr__(self) -> str:
         return f"<ESPHomeClient {self.address} via {self._session.name}>"
@@ -98,7 +104,7 @@ class ESPHomeClient(BaseBleakClient):
     @property
     def mtu_size(self) -> int:
         """ATT MTU of the link in bytes."""
-        return self._mtu
+        return self._mtu or MIN_MTU
 
     @property
     def is_connected(self) -> bool:
@@ -119,7 +125,7 @@ class ESPHomeClient(BaseBleakClient):
         Args:
             pair: whether to pair before the services are read.
             dangerous_use_bleak_cache: whether services known from an earlier connection may do.
-            timeout: seconds for the link to open; None for that of the constructor.
+            timeout: seconds from the request to the services; None for that of the constructor.
 
         Raises:
             OutOfSlotsError, LinkError, PairingError, GATTError: this attempt failed.
@@ -134,37 +140,45 @@ class ESPHomeClient(BaseBleakClient):
                 kind=ErrorKind.IN_USE,
                 source=self._session.name,
             )
-        link = self._opening = Link(
-            self._session, self.address, mac_to_int(self.address), self._on_link_down
-        )
+        number, flow = mac_to_int(self.address), self._session.commands
+        link = self._opening = Link(self._session, self.address, number, self._on_link_down, flow)
+        limit = self._timeout if timeout is None else timeout
         try:
-            await self._open(link, pair, dangerous_use_bleak_cache, timeout)
-        except BaseException:
+            async with asyncio.timeout(None) as scope:
+                await self._open(link, pair, dangerous_use_bleak_cache, limit, scope)
+        except BaseException as exc:
             abandon(self._session, link)
+            if isinstance(exc, TimeoutError) and scope.expired():
+                raise TimeoutError(
+                    f"{link.label}: no services within {round(limit, 1):g} s"
+                ) from None
             raise
         finally:
             self._opening = None
 
-    async def _open(self, link: Link, pair: bool, use_cache: bool, timeout: float | None) -> None:
+    async def _open(
+        self, link: Link, pair: bool, use_cache: bool, limit: float, scope: asyncio.Timeout
+    ) -> None:
         known = self._session.cache.device(self.address)
         if known.stale:
-            await operations.clear_cache(self._session, self._loose_link())
-            known.stale = False
+            await clear_stale_tables(self._session, self.address, known)
         services = known.services if use_cache else None
         mtu = await open_link(
-            self._session,
-            link,
-            self._address_type,
-            with_cache=services is not None,
-            timeout=self._timeout if timeout is None else timeout,
+            self._session, link, self._address_type, with_cache=services is not None, timeout=limit
         )
+        if services is None or pair:
+            assert link.asked_at is not None
+            scope.reschedule(link.asked_at + limit)
         # With cached services the proxy reports the MTU of whatever used the slot before.
-        if mtu and services is None:
+        if mtu and (services is None or link.inherited):
             known.mtu = min(max(mtu, MIN_MTU), MAX_MTU)
-        self._mtu = known.mtu
+        self._mtu = link.mtu = known.mtu
+        if services is None:
+            known.kept_by.add(self._session)
         if pair:
             await operations.pair(self._session, link)
         if services is None:
+            self._session.tell_linked(self.address)
             services = await self._discover(link, known)
         link.require_up()
         link.move(LinkEvent.SET_UP)
@@ -206,6 +220,7 @@ class ESPHomeClient(BaseBleakClient):
                 raise self._bad_services(link, "without some that it has shown before")
             return
         known.services, known.told, known.doubted = services, told, ()
+        self._session.cache.remember(self.address)
 
     def _bad_services(self, link: Link, what: str) -> LinkError:
         return LinkError(
@@ -246,7 +261,7 @@ class ESPHomeClient(BaseBleakClient):
             )
         finally:
             abandon(self._session, link)
-            self._lost()
+            self._lost("its link was closed")
         try:
             await self._session.queue.until_left(self.address, DISCONNECT_TIMEOUT)
         except RadioUnavailableError as exc:
@@ -255,19 +270,17 @@ class ESPHomeClient(BaseBleakClient):
     def _on_link_down(self, error: RadioError) -> None:
         _LOGGER.debug("%s", error)
         self._link = None
-        self._lost()
+        self._lost(f"the link was lost: {error}")
 
-    def _lost(self) -> None:
-        self.services = None
+    def _lost(self, why: str) -> None:
+        self.end_services(why)
         if self._disconnected_callback:
-            asyncio.get_running_loop().call_soon(self._disconnected_callback)
+            # At once: in the next turn nobody may refer to the client, and none would be told.
+            call_guarded(self._disconnected_callback)
 
     def _up(self) -> Link:
         if self._link is None:
-            raise NotConnectedError(
-                f"{self._session.name} [{self.address}]: not connected",
-                source=self._session.name,
-            )
+            raise self.not_connected(self._session.name)
         return self._link
 
     # Pairing, cache, parameters
@@ -291,13 +304,18 @@ class ESPHomeClient(BaseBleakClient):
         await operations.unpair(self._session, self._link or self._loose_link())
 
     async def clear_cache(self) -> bool:
-        """Forget the services, here and on the proxy; works without a link.
+        """Forget the services, here and on every proxy that may keep them; works without a link.
 
         Returns:
-            False if the proxy keeps a cache of its own and did not clear it.
+            False if this proxy cannot clear its own table now, as others that are not asked: that
+            is done before the next connection.
+
+        Raises:
+            RadioUnavailableError: the proxy went away meanwhile; what is here is forgotten.
+            TimeoutError: it does not answer; what is here is forgotten.
         """
-        self._session.cache.forget(self.address)
-        return await operations.clear_cache(self._session, self._link or self._loose_link())
+        known = self._session.cache.forget(self.address, self._session)
+        return await clear_table(self._session, self._link or self._loose_link(), known)
 
     async def set_connection_params(
         self, min_interval: int, max_interval: int, latency: int, timeout: int
@@ -333,12 +351,15 @@ class ESPHomeClient(BaseBleakClient):
     async def write_gatt_char(
         self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
     ) -> None:
-        """Write a characteristic, at most 512 bytes.
+        """Write a characteristic, at most 512 bytes; without response at most what the MTU allows.
 
         Raises:
             ValueError: the value is too long; nothing was sent.
             GATTError, LinkError, NotConnectedError, TimeoutError: as `read_gatt_char`; an error of
             a write without response is not reported by anyone.
+
+            Without response it returns when the value is on its way: while the proxy has a few such
+            writes still to read, its links wait and take turns.
         """
         await self._trusting(
             operations.write(self._up(), characteristic.handle, bytes(data), response)
@@ -358,8 +379,7 @@ class ESPHomeClient(BaseBleakClient):
             return await operation
         except GATTError as exc:
             if GattStatus(exc.code) in STALE_CACHE_STATUSES:
-                known = self._session.cache.device(self.address)
-                known.services, known.told, known.stale = None, (), True
+                self._session.cache.device(self.address).distrust(self._session)
             raise
 
     async def start_notify(

@@ -10,28 +10,9 @@ esp_gap_ble_api.h and ESP_ERR those of esp_err.h.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
 from types import MappingProxyType
-from typing import Self
 
-from proxyconn.radio import ErrorKind
-
-
-class Code(IntEnum):
-    """A number of the stack; a number without a name is kept, and named after itself."""
-
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, int):
-            return None
-        member = int.__new__(cls, value)
-        member._name_ = f"{cls.__name__}_{value}"
-        member._value_ = value
-        return member
-
-    def __str__(self) -> str:
-        number = f"{self.value:#04x}" if self.value >= 0 else str(self.value)
-        return f"{self.name} ({number})"
+from proxyconn.radio import Code, ErrorKind
 
 
 class ConnectionReason(Code):

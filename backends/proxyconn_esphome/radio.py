@@ -1,4 +1,4 @@
-"""ESPHome proxies as the radios of a fleet."""
+"""The ESPHome proxies of a fleet: which there are, and which of them is which device."""
 
 from __future__ import annotations
 
@@ -9,30 +9,39 @@ from functools import partial
 from typing import Any
 
 from aioesphomeapi.model import DeviceInfo
-from bleak.backends.client import BaseBleakClient
-from bleak.backends.device import BLEDevice
-from zeroconf.asyncio import AsyncZeroconf
 
 from proxyconn.radio import (
-    AllocationChangeEvent,
-    Allocations,
     Backend,
     FleetOptions,
+    HeldLinks,
     Proxy,
-    Radio,
     RadioSink,
-    RadioState,
-    Report,
+    mac_text,
+    tell_apart,
 )
-
-from ._adverts import advertisement_data
-from ._cache import GattCache
-from ._discovery import DiscoveryListener, FoundDevice, ProxyBrowser
-from ._listener import SessionListener
-from ._messages import BluetoothLERawAdvertisementsResponse
-from ._roster import LOOK_AGAIN, NotProxies, is_of, is_unidentified, is_unproven, session_of_mac
-from ._session import NOT_A_PROXY, ProxySession
-from .client import ESPHomeClient
+from proxyconn_esphome.calls import Calls
+from proxyconn_esphome.link.gatt_cache import GattCache
+from proxyconn_esphome.link.services_table import recall
+from proxyconn_esphome.proxies_by_mac import (
+    LOOK_AGAIN,
+    NotProxies,
+    is_ambiguous,
+    is_at,
+    is_known,
+    is_of,
+    is_unidentified,
+    is_unproven,
+    session_of_mac,
+)
+from proxyconn_esphome.proxy_radio import ESPHomeRadio as ESPHomeRadio
+from proxyconn_esphome.session.listener import SessionListener, SessionView
+from proxyconn_esphome.session.other_clients import TakeoverNotice
+from proxyconn_esphome.session.session import ProxySession
+from proxyconn_esphome.wire.mdns import DiscoveryListener, FoundDevice, ProxyBrowser, open_zeroconf
+from proxyconn_esphome.wire.problems import NOT_A_PROXY
+from proxyconn_esphome.wire.raw_connection import MOST_BATCH as MOST_BATCH
+from proxyconn_esphome.wire.raw_connection import MOST_DATA as MOST_DATA
+from proxyconn_esphome.wire.raw_connection import MOST_REPORTS as MOST_REPORTS
 
 HOLD_TIME = 3.0
 """Seconds for which discovered proxies wait for named ones to say which devices they are."""
@@ -40,108 +49,10 @@ HOLD_TIME = 3.0
 TURN_TIME = 30.0
 """Seconds for which one of two addresses of a proxy is tried before it is the other's turn."""
 
-MOST_BATCH = 4096
-"""Bytes of a batch whose advertisements are not looked at one by one: ESPHome's largest, 16 of 62
-bytes each (bluetooth_proxy.cpp FLUSH_BATCH_SIZE), has a third of them."""
-
-MOST_REPORTS = 512
-"""Advertisements taken from such a batch."""
-
-MOST_DATA = 1650
-"""Bytes of an advertisement, extended ones included (Core Specification vol 4 E 7.8.54)."""
-
 MOST_FOUND = 512
 """ESPHome devices taken from mDNS: any program on the network can announce any number."""
 
 _LOGGER = logging.getLogger(__name__)
-
-
-class ESPHomeRadio(SessionListener):
-    """One proxy.
-
-    Args:
-        session: the session with it.
-        sink: told what it hears, and how it fares.
-        named: how the user named it; None for a proxy that mDNS found.
-    """
-
-    def __init__(self, session: ProxySession, sink: RadioSink, named: Proxy | None = None) -> None:
-        self.session = session
-        self.named = named
-        self.moved_at = float("-inf")
-        self._sink = sink
-        session.add_listener(self)
-
-    def __repr__(self) -> str:
-        return f"<ESPHomeRadio {self.name}: {self.state}>"
-
-    @property
-    def name(self) -> str:
-        """The proxy's node name; host and port until it is known."""
-        return self.session.name
-
-    @property
-    def state(self) -> RadioState:
-        """How the session is doing."""
-        return self.session.state
-
-    @property
-    def problem(self) -> str | None:
-        """Why the proxy is not ready, in one sentence; None if it is."""
-        return self.session.problem.text if self.session.problem else None
-
-    @property
-    def connectable(self) -> bool:
-        """Whether the proxy opens links."""
-        return self.session.connectable
-
-    def allocations(self) -> Allocations | None:
-        """The proxy's slots; None until it has reported them."""
-        return self.session.ledger.allocations()
-
-    def free_slots(self) -> int | None:
-        """Slots that are neither taken nor claimed; None until the proxy has reported them."""
-        ledger = self.session.ledger
-        return ledger.available if ledger.reported else None
-
-    @property
-    def connecting(self) -> int:
-        """Attempts that the proxy works on, has been promised, or has not ended yet."""
-        return len(self.session.attempts.under_way)
-
-    def claim(self, address: str) -> bool:
-        """Promise a slot to the next client for `address`, if one is free."""
-        return self.session.ledger.claim(address)
-
-    def release(self, address: str) -> None:
-        """Give up a claim; harmless if there is none."""
-        self.session.queue.release(address)
-
-    def create_client(self, device: BLEDevice, **kwargs: Any) -> BaseBleakClient:
-        """Make a client for `device` behind this proxy."""
-        return ESPHomeClient(device, session=self.session, **kwargs)
-
-    def diagnostics(self) -> dict[str, Any]:
-        """Return the state of the session, without its key."""
-        return self.session.diagnostics()
-
-    def session_changed(self, session: ProxySession) -> None:
-        """Pass a change of state on."""
-        self._sink.state_changed(self)
-
-    def session_slots(self, session: ProxySession, events: Sequence[AllocationChangeEvent]) -> None:
-        """Pass a slot report on."""
-        self._sink.slots_changed(self, events)
-
-    def session_heard(
-        self, session: ProxySession, message: BluetoothLERawAdvertisementsResponse
-    ) -> None:
-        """Pass a batch of advertisements on."""
-        reports: Sequence[Report[bytes]] = message.advertisements
-        if message.ByteSize() > MOST_BATCH:
-            first = reports[:MOST_REPORTS]
-            reports = [report for report in first if len(report.data) <= MOST_DATA]
-        self._sink.heard(self, reports, advertisement_data)
 
 
 class ESPHomeBackend(DiscoveryListener):
@@ -155,10 +66,21 @@ class ESPHomeBackend(DiscoveryListener):
     def __init__(self, options: FleetOptions, sink: RadioSink) -> None:
         self._options = options
         self._sink = sink
-        self._cache = GattCache()
+        self._cache = GattCache(options.state, recall)
+        self._links = HeldLinks(options.state)
         self._radios: list[ESPHomeRadio] = []
+        self._notice = TakeoverNotice(lambda: [radio.session for radio in self._radios])
         self._zeroconf = options.zeroconf
         self._browser: ProxyBrowser | None = None
+        self._calls = Calls(
+            sink,
+            zeroconf=lambda: self._zeroconf,
+            sessions=lambda: [radio.session for radio in self._radios],
+            key_for=lambda *who: self._options.key_for(*who),  # noqa: PLW0108 - those of then
+            join=lambda proxy, caller: self._join(
+                proxy, expected_mac=caller.mac, announced_as=caller.name
+            ),
+        )
         self._found: dict[str, FoundDevice] = {}
         self._held: set[str] = set()
         self._not_proxies = NotProxies()
@@ -172,18 +94,53 @@ class ESPHomeBackend(DiscoveryListener):
         for proxy in self._options.proxies:
             await self._join(proxy, named=proxy).start()
         if self._options.discover:
-            self._holding = True
-            self._later(HOLD_TIME, self._stop_holding)
-            if self._zeroconf is None:
-                self._zeroconf = AsyncZeroconf()
-            self._browser = ProxyBrowser(self._zeroconf, self)
-            await self._browser.start()
+            await self._browse()
+        await self._calls.listen(self._options.listen)
+
+    async def _browse(self) -> None:
+        self._holding = True
+        self._later(HOLD_TIME, self._stop_holding)
+        if self._zeroconf is None:
+            self._zeroconf = open_zeroconf()
+        self._browser = ProxyBrowser(self._zeroconf, self)
+        await self._browser.start()
+
+    async def reconfigure(self, options: FleetOptions) -> None:
+        """Take other options; proxies that both have stay as they are, links included."""
+        self._options = options
+        wanted = list(options.proxies)
+        unwanted = [radio for radio in self._radios if not self._stays(radio, wanted)]
+        await asyncio.gather(*(self._remove(radio) for radio in unwanted))
+        for proxy in wanted:
+            await self._join(proxy, named=proxy).start()
+        if options.discover and self._browser is None:
+            await self._browse()
+        elif self._browser and not options.discover:
+            await self._browser.aclose()
+            self._browser = None
+            self._found.clear()
+        for mac in list(self._found):
+            self._look_again_at(mac)
+        await self._calls.listen(options.listen)
+
+    def _stays(self, radio: ESPHomeRadio, wanted: list[Proxy]) -> bool:
+        """Whether the options still ask for a radio; takes it from those that are to be made."""
+        if radio.named:
+            if radio.named not in wanted:
+                return False
+            radio.named = wanted.pop(wanted.index(radio.named))
+            return True
+        session = radio.session
+        key = self._options.key_for(session.node_name, session.mac)
+        sought = self._options.listen if session.reach.is_called else self._options.discover
+        return bool(sought) and key == session.proxy.noise_psk
 
     async def aclose(self) -> None:
         """End the search and every session; idempotent, and can be finished if cancelled."""
         self._closing = True
         for timer in self._timers:
             timer.cancel()
+        await self._calls.aclose()
         if self._browser:
             await self._browser.aclose()
             self._browser = None
@@ -199,20 +156,34 @@ class ESPHomeBackend(DiscoveryListener):
 
     def device_found(self, found: FoundDevice) -> None:
         """Take a device that appeared, or has other records now."""
+        if found.is_shared and self._options.direct:
+            return
         if found.mac not in self._found and len(self._found) >= MOST_FOUND:
             _LOGGER.debug("%s: ignored, for %d devices are known", found.name, MOST_FOUND)
             return
         self._found[found.mac] = found
+        self._take(found, news=True)
+        if is_ambiguous(found, self._found.values()):
+            self._look_again_at_held()
+
+    def _take(self, found: FoundDevice, *, news: bool) -> None:
         if self._closing or self._not_proxies.skips(found, self._now()):
             return
-        key = self._options.key_for(found.name)
+        key = self._options.key_for(found.name, found.mac)
         radio = next((one for one in self._radios if self._is_it(one, found, key)), None)
         if radio is None:
             self._find_place_for(found, key)
+        elif not is_known(radio.session):
+            # It goes by name or address, and another device may have that by now.
+            self._held.add(found.mac)
+            if news:
+                radio.session.notify_seen()
         elif radio.session.is_up:
             _LOGGER.debug("%s: announced at %s:%d", found.name, found.host, found.port)
-        elif found.mac == radio.session.mac and self._address(radio) != found.address:
-            self._move(radio, found.address)
+            if found.mac == radio.session.mac and found.port == radio.session.proxy.port:
+                radio.session.reach.be_at(radio.hosts(found))
+        elif found.mac == radio.session.mac and not is_at(radio.session, found):
+            self._move(radio, radio.hosts(found), found.port)
         else:
             radio.session.notify_seen()
 
@@ -222,15 +193,19 @@ class ESPHomeBackend(DiscoveryListener):
         A device that nobody named, and that cannot prove who it is, keeps out none that can.
         """
         usurper = key is not None and radio.named is None and is_unproven(radio.session)
-        return is_of(radio.session, found) and not usurper
+        ambiguous = is_ambiguous(found, self._found.values())
+        return is_of(radio.session, found, by_name=not ambiguous) and not usurper
 
     def _find_place_for(self, found: FoundDevice, key: str | None) -> None:
         if self._holding and any(is_unidentified(radio.session) for radio in self._radios):
             # It may be one of those: wait until they have said who they are, or failed to.
             self._held.add(found.mac)
             return
-        proxy = Proxy(found.host, found.port, noise_psk=key, name=found.name)
-        self._spawn(self._join(proxy, expected_mac=found.mac).start())
+        proxy = Proxy(found.host, found.port, noise_psk=key)
+        session = self._join(
+            proxy, expected_mac=found.mac, others=found.others, announced_as=found.name
+        )
+        self._spawn(session.start())
 
     def device_seen(self, name: str) -> None:
         """Try a proxy that is on the network again."""
@@ -243,24 +218,44 @@ class ESPHomeBackend(DiscoveryListener):
             session.absence.said_goodbye()
 
     def _sessions_named(self, name: str) -> list[ProxySession]:
+        # A responder that hears its name already announces another one, `cellar-2`.
+        macs = {found.mac for found in self._found.values() if found.name == name}
         sessions = (radio.session for radio in self._radios)
-        return [one for one in sessions if one.name == name and not one.is_up]
+        return [
+            one
+            for one in sessions
+            if not one.is_up
+            and (one.mac in macs or (one.node_name == name and one.mac not in self._found))
+        ]
 
     # Radios
 
     def _join(
-        self, proxy: Proxy, *, named: Proxy | None = None, expected_mac: str | None = None
+        self,
+        proxy: Proxy,
+        *,
+        named: Proxy | None = None,
+        expected_mac: str | None = None,
+        others: Sequence[str] = (),
+        announced_as: str | None = None,
     ) -> ProxySession:
         session = ProxySession(
             proxy,
             cache=self._cache,
             zeroconf=self._zeroconf,
             expected_mac=expected_mac,
+            others=others,
+            announced_as=announced_as,
             admit=self._admit,
+            subscribe=self._options.subscribe,
+            held=self._links,
         )
+        session.other_clients.notice = self._notice if self._options.warns else None
+        session.reach.declare_target(self._options.listen is not None)
         radio = ESPHomeRadio(session, self._sink, named)
         session.add_listener(_SessionWatch(self, radio))
         self._radios.append(radio)
+        self._tell_apart()
         self._sink.radio_added(radio)
         return session
 
@@ -269,6 +264,27 @@ class ESPHomeBackend(DiscoveryListener):
         if radio in self._radios:
             self._radios.remove(radio)
             self._sink.radio_removed(radio)
+            self._tell_apart()
+
+    def _tell_apart(self) -> None:
+        """Give every proxy a label of its own: two boards of one YAML have one name.
+
+        The first that the user lists keeps its name, or else the one with the lowest MAC address:
+        the order in which they answer is another one each time.
+        """
+        radios = sorted(self._radios, key=lambda one: "" if one.named else one.identity)
+        for radio, label in zip(radios, tell_apart([one.full_name for one in radios]), strict=True):
+            if radio.name == label:
+                continue
+            radio.session.call(label)
+            if radio.session.mac and label != radio.session.node_name:
+                _LOGGER.warning(
+                    "another proxy is called %s too; the one with MAC address %s is shown as %s",
+                    radio.session.node_name,
+                    mac_text(radio.session.mac),
+                    label,
+                )
+            self._sink.state_changed(radio)
 
     def _admit(self, session: ProxySession, info: DeviceInfo) -> bool:
         """Let one session alone speak to a device: a second one would take the first one's place.
@@ -276,6 +292,7 @@ class ESPHomeBackend(DiscoveryListener):
         Of two the one with a key stays, for without one anybody can say to be any device; else the
         one that is up.
         """
+        self._tell_apart()
         sessions = [radio.session for radio in self._radios]
         other = session_of_mac(sessions, session.mac or "", but=session)
         if other is None:
@@ -301,6 +318,7 @@ class ESPHomeBackend(DiscoveryListener):
         session = radio.session
         if session.problem is NOT_A_PROXY and radio.named is None and session.mac:
             self._drop(radio, session.mac)
+        self._tell_apart()
         self._look_again_at_held()
 
     def _drop(self, radio: ESPHomeRadio, mac: str) -> None:
@@ -316,18 +334,16 @@ class ESPHomeBackend(DiscoveryListener):
         found = self._found.get(radio.session.mac or "")
         if self._now() - radio.moved_at < TURN_TIME:
             return
-        if found and self._address(radio) != found.address:
-            self._move(radio, found.address)
-        elif radio.named and self._address(radio) != (radio.named.host, radio.named.port):
-            self._move(radio, (radio.named.host, radio.named.port))
+        named, session = radio.named, radio.session
+        if found and not is_at(session, found):
+            self._move(radio, radio.hosts(found), found.port)
+        elif named and (named.port != session.proxy.port or named.host not in session.reach.hosts):
+            self._move(radio, [named.host], named.port)
 
-    def _move(self, radio: ESPHomeRadio, address: tuple[str, int]) -> None:
-        _LOGGER.debug("%s: is tried at %s:%d", radio.name, *address)
+    def _move(self, radio: ESPHomeRadio, hosts: Sequence[str], port: int) -> None:
+        _LOGGER.debug("%s: is tried at %s, port %d", radio.name, ", ".join(hosts), port)
         radio.moved_at = self._now()
-        self._spawn(radio.session.move(*address))
-
-    def _address(self, radio: ESPHomeRadio) -> tuple[str, int]:
-        return radio.session.proxy.host, radio.session.proxy.port
+        self._spawn(radio.session.move(hosts, port))
 
     # Later
 
@@ -339,10 +355,10 @@ class ESPHomeBackend(DiscoveryListener):
         """Look again at what mDNS found while a named proxy had not said who it is."""
         held, self._held = self._held, set()
         for mac in held:
-            self._look_again_at(mac)
+            self._take(self._found[mac], news=False)
 
     def _look_again_at(self, mac: str) -> None:
-        self.device_found(self._found[mac])
+        self._take(self._found[mac], news=True)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -370,12 +386,11 @@ class _SessionWatch(SessionListener):
         self._backend = backend
         self._radio = radio
 
-    def session_changed(self, session: ProxySession) -> None:
+    def session_changed(self, session: SessionView) -> None:
         self._backend.session_changed(self._radio)
 
-    def session_failed(self, session: ProxySession) -> None:
+    def session_failed(self, session: SessionView) -> None:
         self._backend.session_failed(self._radio)
 
 
-_radio_fits: type[Radio] = ESPHomeRadio
 _backend_fits: type[Backend] = ESPHomeBackend

@@ -15,11 +15,12 @@ try:
 except ImportError as error:
     raise ImportError("the bumble radio needs Bumble: pip install proxyconn[virtual]") from error
 
-from proxyconn_virtual._bumble_air import Air, ProxyController, make_address
-from proxyconn_virtual._bumble_peripheral import REMOTE_USER_TERMINATED, BumblePeripheral
-from proxyconn_virtual._bumble_radio import BumbleRadio
+from proxyconn_virtual.advertising import Advertising
 from proxyconn_virtual.peripheral import Outcome, Peripheral, uuid128
 from proxyconn_virtual.radio import Radio
+from proxyconn_virtual.radios.bumble_air import Air, ProxyController, make_address
+from proxyconn_virtual.radios.bumble_peripheral import REMOTE_USER_TERMINATED, BumblePeripheral
+from proxyconn_virtual.radios.bumble_radio import BumbleRadio
 
 FIRST_PROXY_ADDRESS = 0xC0_FF_EE_00_00_01
 """Random static address of the first proxy; the next ones follow."""
@@ -98,6 +99,14 @@ class BumbleAir:
     def is_connected(self, address: str) -> bool:
         """Whether a peripheral has a link to any radio."""
         return self.peripheral(address).connected
+
+    def advertise(self, address: str, advertising: Advertising) -> None:
+        """Have a peripheral say something else from now on. Raises KeyError if there is none."""
+        self.peripheral(address).advertise(advertising)
+
+    def address_now(self, address: str) -> str:
+        """Return the address by which a peripheral is heard: its own. Raises KeyError."""
+        return self.peripheral(address).spec.address.upper()
 
     def _proxy_device(self, name: str, address: Address) -> Device:
         # The controller stays the same when the proxy is power-cycled, the host does not.

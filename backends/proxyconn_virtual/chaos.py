@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from proxyconn_virtual._tasks import OwnedTasks
 from proxyconn_virtual.fault_catalogue import CATALOGUE, FaultName, find_fault
+from proxyconn_virtual.owned_tasks import OwnedTasks
 from proxyconn_virtual.proxy import VirtualProxy
 
 
@@ -29,7 +29,7 @@ def possible_faults(proxy: VirtualProxy) -> tuple[FaultName, ...]:
     return tuple(
         name
         for name, fault in CATALOGUE.items()
-        if fault.exists(proxy.profile) and not (fault.needs_key and proxy.noise_psk is None)
+        if fault.possible(proxy.profile, encrypted=proxy.noise_psk is not None)
     )
 
 
@@ -95,7 +95,7 @@ class ChaosFaults:
         self._proxy = proxy
         self._seed = seed
         self._off = off
-        self._plan = plan([FaultName(n) for n in chosen], f"{seed} {proxy.name}", rate, durations)
+        self._plan = plan([FaultName(n) for n in chosen], f"{seed} {proxy.place}", rate, durations)
         self._active: dict[FaultName, tuple[Callable[[], None], asyncio.TimerHandle]] = {}
         self._tasks = OwnedTasks()
 

@@ -12,11 +12,11 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from proxyconn_virtual._faults import connections, gatt, radio, sessions, slots
-from proxyconn_virtual._faults.model import Argument as Argument
-from proxyconn_virtual._faults.model import Fault as Fault
-from proxyconn_virtual._faults.model import FaultError as FaultError
-from proxyconn_virtual._faults.model import Kind as Kind
+from proxyconn_virtual.named_faults import connections, gatt, radio, sessions, slots
+from proxyconn_virtual.named_faults.model import Argument as Argument
+from proxyconn_virtual.named_faults.model import Fault as Fault
+from proxyconn_virtual.named_faults.model import FaultError as FaultError
+from proxyconn_virtual.named_faults.model import Kind as Kind
 
 
 class FaultName(StrEnum):

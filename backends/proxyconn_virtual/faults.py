@@ -8,7 +8,7 @@ each sees what those before it let through. The faults that are known by name ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,7 +35,13 @@ class RadioEvent(Enum):
     OPEN = "open"
     """OPEN_EVT, good or bad; lost, the slot stays CONNECTING for ever."""
     OPEN_CALL = "open call"
-    """The open call itself; lost, it fails at once and the slot keeps its address, IDLE."""
+    """The open call itself; lost, it fails at once, and until 2026.7 the slot keeps its address."""
+    CANCEL_CALL = "cancel call"
+    """The call that cancels an open; lost, the stack refuses it and the open goes on (2026.10)."""
+    CANCEL = "cancel"
+    """The event of a cancelled open; lost, the slot is freed by the 10 s timer (2026.10)."""
+    WALK = "walk"
+    """The walk over what discovery found; lost, it fails and the link is ended (2026.8)."""
     MTU = "mtu"
     """The MTU result; lost, an uncached connect never reports connected=true."""
     SEARCH = "search"
@@ -70,7 +76,7 @@ class Injector:
         return True
 
     def late(self, event: RadioEvent, address: int) -> float:
-        """Return how many seconds late the proxy notices OPEN, DISCONNECT or CLOSE."""
+        """Return how many seconds late the proxy notices OPEN, CANCEL, DISCONNECT or CLOSE."""
         return 0.0
 
     def outcome(self, address: int) -> Outcome | None:
@@ -214,6 +220,14 @@ class Injectors(list[Injector]):
     def accepts(self) -> bool:
         """Whether every one lets a new connection in."""
         return all(injector.accepts() for injector in self)
+
+    def passed(self, message: Message, *, outgoing: bool) -> Iterator[tuple[Message, float]]:
+        """Yield what all together make of a message, each with its delay in seconds."""
+        for item in pass_on(self, message, outgoing=outgoing):
+            if isinstance(item, Delayed):
+                yield item.message, item.seconds
+            else:
+                yield item, 0.0
 
     def key(self, key: bytes | None) -> bytes | None:
         """Return the key of a new connection."""

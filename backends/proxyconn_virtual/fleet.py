@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Literal, Self
 
-from proxyconn_virtual._mdns import Announcer
+from proxyconn_native_api.mdns import Announcer
 from proxyconn_virtual.peripheral import Peripheral
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
 from proxyconn_virtual.radio import Air
@@ -30,7 +30,7 @@ class VirtualFleet:
     """Virtual proxies among peripherals; an async context manager.
 
     Args:
-        proxies: the proxies; their names must differ.
+        proxies: the proxies; their places must differ, and so their names if those are not given.
         peripherals: what is around them.
         radio: "simulated", or "bumble" for real ATT between virtual controllers.
         seed: of everything random.
@@ -39,12 +39,13 @@ class VirtualFleet:
         host: address the proxies listen on.
 
     Attributes:
-        proxies: the proxies by name.
+        proxies: the proxies by place.
         peripherals: the peripherals.
         air: what the radios share.
 
     Raises:
-        ValueError: two proxies have one name, or a spec breaks its ranges.
+        ValueError: two proxies have one place, or one name and no places, or a spec breaks its
+            ranges.
         ImportError: the radio's package is not installed.
     """
 
@@ -61,11 +62,13 @@ class VirtualFleet:
     ) -> None:
         self.peripherals = tuple(peripherals)
         self.air = _air(radio, self.peripherals, seed)
+        places = {spec.place or spec.name: spec for spec in proxies}
+        if len(places) != len(proxies):
+            raise ValueError("two proxies have the same name; give each a `place` of its own")
         self.proxies = {
-            spec.name: VirtualProxy(spec, self.air.radio(spec.name), host=host) for spec in proxies
+            place: VirtualProxy(spec, self.air.radio(place), host=host)
+            for place, spec in places.items()
         }
-        if len(self.proxies) != len(proxies):
-            raise ValueError("two proxies have the same name")
         self._announcer = Announcer(interface) if announce else None
         self._stack = AsyncExitStack()
 
@@ -79,7 +82,9 @@ class VirtualFleet:
                 await proxy.start()
             if self._announcer is not None:
                 stack.push_async_callback(self._announcer.stop)
-                await self._announcer.start(tuple(self.proxies.values()))
+                await self._announcer.start(())
+                for proxy in self.proxies.values():
+                    await self._announcer.add(proxy, proxy.announced_as, proxy.spec.announced_at)
             self._stack = stack.pop_all()
         return self
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from google.protobuf.message import Message
 
+from proxyconn_native_api.dialling import Dialler
+from proxyconn_native_api.frames import Frames, NoiseFrames, PlaintextFrames
+from proxyconn_native_api.listener import ApiServer
+from proxyconn_native_api.noise import key_of
+from proxyconn_native_api.session import Session
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual import events
-from proxyconn_virtual._addresses import address_text, bluetooth_mac, mac_for
-from proxyconn_virtual._api_server import ApiServer
-from proxyconn_virtual._bluetooth import Bluetooth, BluetoothConfig, report_message
-from proxyconn_virtual._device import Device
-from proxyconn_virtual._frames import Frames, NoiseFrames, PlaintextFrames
-from proxyconn_virtual._gatt import Gatt
-from proxyconn_virtual._profiles import FirmwareProfile, profile
-from proxyconn_virtual._slots import MAX_SLOTS
-from proxyconn_virtual._spec import MAX_NAME as MAX_NAME
-from proxyconn_virtual._spec import ProxySnapshot as ProxySnapshot
-from proxyconn_virtual._spec import ProxySpec as ProxySpec
-from proxyconn_virtual._spec import key_of
-from proxyconn_virtual._spec import new_noise_psk as new_noise_psk
-from proxyconn_virtual._subscription import Subscription
-from proxyconn_virtual._tasks import OwnedTasks
 from proxyconn_virtual.fault_catalogue import find_fault
 from proxyconn_virtual.faults import Injectors
+from proxyconn_virtual.firmware.addresses import address_text, bluetooth_mac, mac_for
+from proxyconn_virtual.firmware.bluetooth import Bluetooth, report_message
+from proxyconn_virtual.firmware.device_requests import Device
+from proxyconn_virtual.firmware.gatt_requests import Gatt
+from proxyconn_virtual.firmware.profiles import FirmwareProfile, profile
+from proxyconn_virtual.firmware.slots import MAX_SLOTS
+from proxyconn_virtual.firmware.spec import MAX_NAME as MAX_NAME
+from proxyconn_virtual.firmware.spec import BluetoothConfig, entities_of
+from proxyconn_virtual.firmware.spec import DeepSleep as DeepSleep
+from proxyconn_virtual.firmware.spec import ProxySnapshot as ProxySnapshot
+from proxyconn_virtual.firmware.spec import ProxySpec as ProxySpec
+from proxyconn_virtual.firmware.spec import new_noise_psk as new_noise_psk
+from proxyconn_virtual.firmware.subscription import Subscription
+from proxyconn_virtual.owned_tasks import OwnedTasks
 from proxyconn_virtual.radio import Radio
-from proxyconn_virtual.server import Session
 
 Observer = Callable[[events.ProxyEvent], None]
 
@@ -38,14 +42,18 @@ class VirtualProxy:
 
     Attributes:
         name: node name.
+        place: what the virtual fleet calls it.
         host: address it listens on.
         port: TCP port; 0 before the first start if the spec leaves it open.
         mac: six colon-separated hex octets.
         noise_psk: its key in base64, or None.
+        password: what clients must say, or None.
         profile: the firmware it behaves like.
         timings: its clocks.
         send_buffer: bytes of each client's send buffer, or None.
+        intake: how slowly it takes what clients send, or None.
         injectors: consulted for every message and radio event; add and remove at any time.
+        dialler: calls its client by itself, if the spec says so; else None.
         server, bluetooth, subscription: its parts, for what injects faults; the last two are new
             ones after each boot.
 
@@ -63,39 +71,70 @@ class VirtualProxy:
         self.name = spec.name
         self.host = host
         self.port = spec.port
-        self.mac = (spec.mac or mac_for(spec.name)).upper()
+        self.place = spec.place or spec.name
+        self.mac = (spec.mac or mac_for(self.place)).upper()
         self.noise_psk = spec.noise_psk
+        self.password = spec.password
         self.profile: FirmwareProfile = profile(spec.profile)
+        if spec.password is not None and not self.profile.password_login:
+            raise ValueError(f"firmware {self.profile.version} knows no password")
         self.timings = spec.timings
         self.send_buffer = spec.send_buffer
+        self.intake = spec.intake
         self.injectors = Injectors()
         self._radio = radio
-        self._observers: list[Observer] = []
+        self._observers: dict[object, Observer] = {}
         self._received: Counter[str] = Counter()
         self._reboots = OwnedTasks()
         self.server: ApiServer = ApiServer(self)
         self._running = False
+        self._life = OwnedTasks()
+        self.dialler = self._make_dialler()
         self._boot()
+
+    def _make_dialler(self) -> Dialler | None:
+        settings = self.spec.outgoing_connection
+        if settings is None:
+            return None
+        if not self.profile.outgoing_connection:
+            raise ValueError(
+                f"firmware {self.profile.version} calls nobody: outgoing_connection is of 2026.10"
+            )
+        if self.noise_psk is None:
+            raise ValueError("outgoing_connection needs a key, so that its peer is verified by it")
+
+        async def call(host: str, port: int) -> Session | None:
+            return await self.server.call(host, port, self.host)
+
+        return Dialler(
+            settings,
+            call,
+            lambda: len(self.server.sessions) < self.profile.max_clients,
+            sleeps=self.spec.deep_sleep is not None,
+            chance=random.Random(self.mac),
+        )
 
     def _boot(self) -> None:
         """Begin with empty memory, as after power-on."""
         config = BluetoothConfig(
-            slots=self.spec.slots,
+            slots=min(self.spec.slots, self.profile.max_slots),
             establish_limit=self.spec.establish_limit,
             profile=self.profile,
             timings=self.timings,
+            hears_extended=self.spec.hears_extended,
         )
         self._received.clear()
         self.bluetooth = Bluetooth(self, self._radio, config)
         self._device = Device(self, self._radio, self.bluetooth, self.profile)
         self._gatt = Gatt(
             self.send_subscriber,
-            self.bluetooth.established,
-            write_event_without_response=self.profile.write_event_without_response,
+            self.bluetooth,
+            self.profile,
+            again=self.timings.loop,
         )
         self.subscription = Subscription(self, self.bluetooth, self._gatt)
         self._handlers: dict[type[Message], Callable[..., None]] = {}
-        if self.spec.active:
+        if self._connects:
             self._handlers |= self._device.handlers
             self._handlers |= self._gatt.handlers
         if self.profile.scanner_state:
@@ -109,6 +148,14 @@ class VirtualProxy:
         self.port = await self.server.start(self.host, self.port)
         self._running = True
         await self.bluetooth.start()
+        if self.dialler:
+            self._life.start(self.dialler.run(), f"dial {self.name}")
+        if self.spec.deep_sleep:
+            self._life.start(self._fall_asleep(self.spec.deep_sleep), f"sleep {self.name}")
+
+    async def _fall_asleep(self, rhythm: DeepSleep) -> None:
+        await asyncio.sleep(rhythm.awake)
+        self.reboot(rhythm.asleep, farewell=True)
 
     async def stop(self) -> None:
         """Say goodbye to the clients, as before a reboot, and go; idempotent."""
@@ -136,6 +183,7 @@ class VirtualProxy:
             self._reboots.start(reboot(), f"reboot {self.name}")
 
     async def _halt(self, *, farewell: bool) -> None:
+        await self._life.close()
         await (self.server.stop() if farewell else self.server.kill())
         self._running = False
         self.subscription.close()
@@ -183,18 +231,45 @@ class VirtualProxy:
 
     def add_observer(self, observer: Observer) -> Callable[[], None]:
         """Have `observer` called with every event; return what ends it (idempotent)."""
-        self._observers.append(observer)
+        # Each one of its own, whatever is registered twice.
+        registration = object()
+        self._observers[registration] = observer
 
         def remove() -> None:
-            if observer in self._observers:
-                self._observers.remove(observer)
+            self._observers.pop(registration, None)
 
         return remove
 
+    @property
+    def announced_as(self) -> str:
+        """Its mDNS instance."""
+        return self.spec.announced_as or self.name
+
+    @property
+    def version(self) -> str:
+        """The ESPHome version it claims to run."""
+        return self.profile.version
+
+    @property
+    def friendly_name(self) -> str:
+        """Shown to people; may be empty."""
+        return self.spec.friendly_name
+
+    @property
+    def project(self) -> tuple[str, str]:
+        """What stock images are made as, in this version."""
+        return "esphome.bluetooth-proxy", self.profile.version
+
+    @property
+    def board(self) -> tuple[str, str]:
+        """Platform and board it claims to run on."""
+        return "ESP32", "esp32dev"
+
     def emit(self, event: events.ProxyEvent) -> None:
         """Tell the observers."""
-        for observer in tuple(self._observers):
-            observer(event)
+        for registration, observer in tuple(self._observers.items()):
+            if registration in self._observers:
+                observer(event)
 
     def frames(self) -> Frames:
         """Return the framing of a new connection."""
@@ -209,19 +284,31 @@ class VirtualProxy:
             name=self.name,
             mac_address=self.mac,
             esphome_version=self.profile.version,
-            model="esp32dev",
+            model=self.profile.model,
+            legacy_bluetooth_proxy_version=self.profile.legacy_version,
             project_name="esphome.bluetooth-proxy",
             project_version=self.profile.version,
-            manufacturer="Espressif",
+            manufacturer=self.profile.manufacturer,
             friendly_name=self.spec.friendly_name,
             bluetooth_proxy_feature_flags=self.profile.features(active=self.spec.active),
             bluetooth_mac_address=bluetooth_mac(self.mac),
             api_encryption_supported=True,
+            api_outgoing_connection_supported=self.dialler is not None,
+            has_deep_sleep=self.spec.deep_sleep is not None,
         )
 
-    def send_subscriber(self, message: Message) -> None:
-        """Send a message to the subscriber, if there is one."""
-        self.subscription.send(message)
+    def entities(self) -> Sequence[tuple[Message, Message | None]]:
+        """Return its sensors and buttons."""
+        return entities_of(self.spec)
+
+    @property
+    def _connects(self) -> bool:
+        """Whether it opens connections at all."""
+        return self.spec.active and self.profile.connects
+
+    def send_subscriber(self, message: Message) -> bool:
+        """Send a message to the subscriber, if there is one; False if the socket is full."""
+        return self.subscription.send(message)
 
     def count_received(self, name: str) -> None:
         """Count a message that came in."""
@@ -229,11 +316,15 @@ class VirtualProxy:
 
     def session_opened(self, session: Session) -> None:
         """A client said Hello."""
+        if self.dialler and session.is_target:
+            self.dialler.target_declared(session)
         self.emit(events.ClientConnected(self.name, session.client_info))
 
     def session_closed(self, session: Session) -> None:
         """A client is gone."""
         self.subscription.leave(session)
+        if self.dialler:
+            self.dialler.session_closed(session)
         if session.greeted:
             self.emit(events.ClientGone(self.name, session.client_info))
 
@@ -245,12 +336,25 @@ class VirtualProxy:
             case pb.UnsubscribeBluetoothLEAdvertisementsRequest():
                 self.subscription.leave(session)
             case pb.SubscribeBluetoothConnectionsFreeRequest():
-                if self.spec.active:
+                if self._connects:
                     session.send(report_message(self.bluetooth.rules.report()))
+            case pb.ButtonCommandRequest() if self.spec.restart_button:
+                self.reboot(self.spec.timings.restart, farewell=True)
+            case pb.DeviceCapabilitiesRequest() if self.profile.capabilities:
+                session.send(self._capabilities())
             case _:
                 handler = self._handlers.get(type(message))
                 if handler is not None:
                     handler(message)
+
+    def _capabilities(self) -> pb.DeviceCapabilitiesResponse:
+        """Return message 150."""
+        return pb.DeviceCapabilitiesResponse(
+            bluetooth_proxy=pb.BluetoothProxyCapabilities(
+                feature_flags=self.profile.features(active=self.spec.active),
+                mac_address=bluetooth_mac(self.mac),
+            )
+        )
 
     def _set_mode(self, request: pb.BluetoothScannerSetModeRequest) -> None:
         self.bluetooth.scanner.set_mode(request.mode)

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proxyconn_virtual.advertising import Advertising
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -20,13 +22,16 @@ class Heard:
         address: 48-bit device address, first octet most significant.
         address_type: 0 public, 1 random, 2 RPA-public, 3 RPA-random (Core vol 4 E 7.7.65.2).
         rssi: dBm.
-        data: advertising data followed at once by the scan response, at most 62 bytes.
+        data: advertising data followed at once by the scan response, at most 62 bytes; up to 1650
+            if extended.
+        extended: whether it came as extended advertising, which not every proxy hears.
     """
 
     address: int
     address_type: int
     rssi: int
     data: bytes
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +75,33 @@ class OpenError(Exception):
     """No link was opened; `reason` is what OPEN_EVT would carry (HCI reason, 133 or 256)."""
 
     def __init__(self, reason: int) -> None:
-        super().__init__(f"open failed with reason {reason:#x}")
+        super().__init__(reason)
         self.reason = reason
+
+    def __str__(self) -> str:
+        return f"open failed with reason {self.reason:#x}"
 
 
 class AttError(Exception):
     """The attribute operation failed; `code` is an ATT code or an ESP_GATT_* status."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"ATT error {code:#x}")
+        super().__init__(code)
         self.code = code
+
+    def __str__(self) -> str:
+        return f"ATT error {self.code:#x}"
 
 
 class PairingError(Exception):
     """Pairing failed; `code` is what a proxy reports (78 + an SMP-like index)."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"pairing failed with code {code}")
+        super().__init__(code)
         self.code = code
+
+    def __str__(self) -> str:
+        return f"pairing failed with code {self.code}"
 
 
 class RadioLink(Protocol):
@@ -99,12 +113,15 @@ class RadioLink(Protocol):
     on_disconnect: Callable[[int], None] | None
     """Called once with the HCI reason when the link drops, whoever dropped it."""
 
+    on_security_request: Callable[[], None] | None
+    """Called when the peripheral asks for encryption by itself."""
+
     async def exchange_mtu(self) -> int:
-        """Return the negotiated ATT MTU in bytes."""
+        """Return the negotiated ATT MTU in bytes. Raises AttError if it cannot be asked for."""
         ...
 
     async def discover(self) -> tuple[Service, ...]:
-        """Return the whole GATT table, in handle order."""
+        """Return the whole GATT table, in handle order. Raises AttError."""
         ...
 
     async def read(self, handle: int) -> bytes:
@@ -169,4 +186,24 @@ class Air(Protocol):
 
     def radio(self, proxy_name: str) -> Radio:
         """Return the radio of a proxy; the same one for the same name."""
+        ...
+
+    def advertise(self, address: str, advertising: Advertising) -> None:
+        """Have a peripheral say something else from now on. Raises KeyError if there is none."""
+        ...
+
+    def address_now(self, address: str) -> str:
+        """Return the address by which a peripheral is heard now. Raises KeyError."""
+        ...
+
+    def notify(self, address: str, uuid: str | int, value: bytes) -> bool:
+        """Notify a characteristic's value; False if nobody has subscribed. Raises KeyError."""
+        ...
+
+    def drop_link(self, address: str) -> bool:
+        """Drop the link of a peripheral from its side; False if it has none. Raises KeyError."""
+        ...
+
+    def is_connected(self, address: str) -> bool:
+        """Whether a peripheral has a link to any radio. Raises KeyError."""
         ...

@@ -9,11 +9,11 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from proxyconn_virtual._advertising import advertising_data
-from proxyconn_virtual._attributes import AttributeTable, attribute_table
-from proxyconn_virtual._simulated_link import SimulatedLink
+from proxyconn_virtual.advertising import Advertising
 from proxyconn_virtual.peripheral import Outcome, Peripheral, uuid128
 from proxyconn_virtual.radio import Heard, OpenError
+from proxyconn_virtual.radios.simulated_device import SimulatedDevice
+from proxyconn_virtual.radios.simulated_link import SimulatedLink
 
 RSSI_SPREAD: Final = 3
 """How far, dBm, a report strays from the RSSI that the peripheral states."""
@@ -23,25 +23,6 @@ ADVERTISING_DELAY: Final = 0.01
 
 _TICK: Final = 0.005
 _REASON_SUPERVISION: Final = 8
-
-
-class _Device:
-    """A peripheral on the air."""
-
-    def __init__(self, peripheral: Peripheral) -> None:
-        self.peripheral = peripheral
-        self.address = peripheral.address_int
-        self.data, response = advertising_data(peripheral)
-        self.data_active = self.data + response
-        self.link: SimulatedLink | None = None
-        self.freed = asyncio.Event()
-        self._table: AttributeTable | None = None
-
-    @property
-    def table(self) -> AttributeTable:
-        if self._table is None:
-            self._table = attribute_table(self.peripheral)
-        return self._table
 
 
 class SimulatedRadio:
@@ -83,8 +64,9 @@ class SimulatedRadio:
 
     async def remove_bond(self, address: int) -> bool:
         """Forget the bond."""
-        known = address in self._bonds
-        self._bonds.discard(address)
+        identity = self._air.identity(address)
+        known = identity in self._bonds
+        self._bonds.discard(identity)
         return known
 
     def link_gone(self, link: SimulatedLink) -> None:
@@ -107,7 +89,10 @@ class SimulatedAir:
 
     def __init__(self, peripherals: Sequence[Peripheral], seed: int = 0) -> None:
         self._random = random.Random(seed)
-        self._devices = {p.address_int: _Device(p) for p in peripherals}
+        self._devices = {
+            p.address_int: SimulatedDevice(p, random.Random(f"{seed} {p.address}"))
+            for p in peripherals
+        }
         if len(self._devices) != len(peripherals):
             raise ValueError("two peripherals have the same address")
         self._radios: dict[str, SimulatedRadio] = {}
@@ -140,6 +125,14 @@ class SimulatedAir:
         link.drop(reason)
         return True
 
+    def replace(self, peripheral: Peripheral) -> None:
+        """Put a peripheral in the place of the one with its address, as a firmware update does.
+
+        A link to the old one is lost.
+        """
+        self.drop_link(peripheral.address)
+        self._device(peripheral.address).become(peripheral)
+
     def notify(self, address: str, uuid: str | int, value: bytes) -> bool:
         """Notify a characteristic's value; False if no client has subscribed to it."""
         device = self._device(address)
@@ -156,8 +149,31 @@ class SimulatedAir:
         """Whether a peripheral has a link to any radio."""
         return self._device(address).link is not None
 
-    def _device(self, address: str) -> _Device:
+    def advertise(self, address: str, advertising: Advertising) -> None:
+        """Have a peripheral say something else from now on."""
+        self._device(address).advertise(advertising)
+
+    def address_now(self, address: str) -> str:
+        """Return the address by which a peripheral is heard now."""
+        now = asyncio.get_running_loop().time()
+        return self._device(address).address_at(now).to_bytes(6, "big").hex(":").upper()
+
+    def identity(self, address: int) -> int:
+        """Return the address behind a private one that is in use; any other as it is."""
+        device = self._known_as(address)
+        return address if device is None else device.peripheral.address_int
+
+    def _device(self, address: str) -> SimulatedDevice:
         return self._devices[int(address.replace(":", ""), 16)]
+
+    def _known_as(self, address: int) -> SimulatedDevice | None:
+        """Return the peripheral that is heard by an address now."""
+        now = asyncio.get_running_loop().time()
+        device = self._devices.get(address)
+        if device is not None and device.address_at(now) == address:
+            return device
+        hidden = (one for one in self._devices.values() if one.peripheral.private_address)
+        return next((one for one in hidden if one.address_at(now) == address), None)
 
     def scanning(self, radio: SimulatedRadio) -> None:
         """A radio begins to listen."""
@@ -181,7 +197,7 @@ class SimulatedAir:
 
     async def open(self, radio: SimulatedRadio, address: int, address_type: int) -> SimulatedLink:
         """Open a link for a radio. Raises OpenError; waits for ever for a device out of reach."""
-        device = self._devices.get(address)
+        device = self._known_as(address)
         outcome = None if device is None else self._outcome(device.peripheral, radio.name)
         if device is None or outcome is None or not self._reachable(device, radio, address_type):
             await _for_ever()
@@ -196,13 +212,16 @@ class SimulatedAir:
         while device.link is not None:
             device.freed.clear()
             await device.freed.wait()
+        if self._known_as(address) is not device:  # its private address is another one by now
+            await _for_ever()
         device.link = SimulatedLink(device.peripheral, device.table, radio)
         return device.link
 
     @staticmethod
-    def _reachable(device: _Device, radio: SimulatedRadio, address_type: int) -> bool:
+    def _reachable(device: SimulatedDevice, radio: SimulatedRadio, address_type: int) -> bool:
         peripheral = device.peripheral
-        return radio.name in peripheral.rssi and address_type == peripheral.address_type
+        wanted = peripheral.address_type_at(radio.name)
+        return radio.name in peripheral.rssi and address_type == wanted
 
     @staticmethod
     def _outcome(peripheral: Peripheral, proxy: str) -> Outcome:
@@ -243,19 +262,24 @@ class SimulatedAir:
             delay = device.peripheral.interval + self._random.random() * ADVERTISING_DELAY
             heapq.heapreplace(due, (max(at + delay, now), address))
             if device.link is None:
-                self._report(device)
+                self._report(device, now)
         self._arm(now)
 
-    def _report(self, device: _Device) -> None:
+    def _report(self, device: SimulatedDevice, now: float) -> None:
+        said = device.says()
+        if said is None:
+            return
         peripheral = device.peripheral
+        address = device.address_at(now)
         draw = self._random.random
         for name, rssi in peripheral.rssi.items():
             radio = self._scanning.get(name)
             if radio is None or radio.on_heard is None or draw() < peripheral.loss:
                 continue
             strays = int((draw() * 2 - 1) * (RSSI_SPREAD + 1))
-            data = device.data_active if radio.active else device.data
-            radio.on_heard(Heard(device.address, peripheral.address_type, rssi + strays, data))
+            data = said.with_response if radio.active else said.data
+            address_type = peripheral.address_type_at(name)
+            radio.on_heard(Heard(address, address_type, rssi + strays, data, said.extended))
 
 
 async def _for_ever() -> None:

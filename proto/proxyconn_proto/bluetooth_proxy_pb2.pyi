@@ -105,6 +105,24 @@ BLUETOOTH_DEVICE_REQUEST_TYPE_CONNECT_V3_WITHOUT_CACHE: BluetoothDeviceRequestTy
 BLUETOOTH_DEVICE_REQUEST_TYPE_CLEAR_CACHE: BluetoothDeviceRequestType.ValueType  # 6
 global___BluetoothDeviceRequestType = BluetoothDeviceRequestType
 
+class _EntityCategory:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _EntityCategoryEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_EntityCategory.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    ENTITY_CATEGORY_NONE: _EntityCategory.ValueType  # 0
+    ENTITY_CATEGORY_CONFIG: _EntityCategory.ValueType  # 1
+    ENTITY_CATEGORY_DIAGNOSTIC: _EntityCategory.ValueType  # 2
+
+class EntityCategory(_EntityCategory, metaclass=_EntityCategoryEnumTypeWrapper):
+    """Sensors of the board itself"""
+
+ENTITY_CATEGORY_NONE: EntityCategory.ValueType  # 0
+ENTITY_CATEGORY_CONFIG: EntityCategory.ValueType  # 1
+ENTITY_CATEGORY_DIAGNOSTIC: EntityCategory.ValueType  # 2
+global___EntityCategory = EntityCategory
+
 @typing.final
 class HelloRequest(google.protobuf.message.Message):
     """Session
@@ -117,17 +135,21 @@ class HelloRequest(google.protobuf.message.Message):
     CLIENT_INFO_FIELD_NUMBER: builtins.int
     API_VERSION_MAJOR_FIELD_NUMBER: builtins.int
     API_VERSION_MINOR_FIELD_NUMBER: builtins.int
+    OUTGOING_CONNECTION_TARGET_FIELD_NUMBER: builtins.int
     client_info: builtins.str
     api_version_major: builtins.int
     api_version_minor: builtins.int
+    outgoing_connection_target: builtins.bool
+    """the proxy may call this client by itself"""
     def __init__(
         self,
         *,
         client_info: builtins.str = ...,
         api_version_major: builtins.int = ...,
         api_version_minor: builtins.int = ...,
+        outgoing_connection_target: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["api_version_major", b"api_version_major", "api_version_minor", b"api_version_minor", "client_info", b"client_info"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["api_version_major", b"api_version_major", "api_version_minor", b"api_version_minor", "client_info", b"client_info", "outgoing_connection_target", b"outgoing_connection_target"]) -> None: ...
 
 global___HelloRequest = HelloRequest
 
@@ -157,6 +179,38 @@ class HelloResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["api_version_major", b"api_version_major", "api_version_minor", b"api_version_minor", "name", b"name", "server_info", b"server_info"]) -> None: ...
 
 global___HelloResponse = HelloResponse
+
+@typing.final
+class AuthenticationRequest(google.protobuf.message.Message):
+    """Client to proxy, right after Hello: firmware up to 2025.12 may want a password."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PASSWORD_FIELD_NUMBER: builtins.int
+    password: builtins.str
+    def __init__(
+        self,
+        *,
+        password: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["password", b"password"]) -> None: ...
+
+global___AuthenticationRequest = AuthenticationRequest
+
+@typing.final
+class AuthenticationResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INVALID_PASSWORD_FIELD_NUMBER: builtins.int
+    invalid_password: builtins.bool
+    def __init__(
+        self,
+        *,
+        invalid_password: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["invalid_password", b"invalid_password"]) -> None: ...
+
+global___AuthenticationResponse = AuthenticationResponse
 
 @typing.final
 class DisconnectRequest(google.protobuf.message.Message):
@@ -235,6 +289,7 @@ class DeviceInfoResponse(google.protobuf.message.Message):
     SUGGESTED_AREA_FIELD_NUMBER: builtins.int
     BLUETOOTH_MAC_ADDRESS_FIELD_NUMBER: builtins.int
     API_ENCRYPTION_SUPPORTED_FIELD_NUMBER: builtins.int
+    API_OUTGOING_CONNECTION_SUPPORTED_FIELD_NUMBER: builtins.int
     name: builtins.str
     mac_address: builtins.str
     """AA:BB:CC:DD:EE:FF"""
@@ -253,6 +308,8 @@ class DeviceInfoResponse(google.protobuf.message.Message):
     suggested_area: builtins.str
     bluetooth_mac_address: builtins.str
     api_encryption_supported: builtins.bool
+    api_outgoing_connection_supported: builtins.bool
+    """it calls clients by itself"""
     def __init__(
         self,
         *,
@@ -272,10 +329,60 @@ class DeviceInfoResponse(google.protobuf.message.Message):
         suggested_area: builtins.str = ...,
         bluetooth_mac_address: builtins.str = ...,
         api_encryption_supported: builtins.bool = ...,
+        api_outgoing_connection_supported: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["api_encryption_supported", b"api_encryption_supported", "bluetooth_mac_address", b"bluetooth_mac_address", "bluetooth_proxy_feature_flags", b"bluetooth_proxy_feature_flags", "compilation_time", b"compilation_time", "esphome_version", b"esphome_version", "friendly_name", b"friendly_name", "has_deep_sleep", b"has_deep_sleep", "legacy_bluetooth_proxy_version", b"legacy_bluetooth_proxy_version", "mac_address", b"mac_address", "manufacturer", b"manufacturer", "model", b"model", "name", b"name", "project_name", b"project_name", "project_version", b"project_version", "suggested_area", b"suggested_area", "webserver_port", b"webserver_port"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["api_encryption_supported", b"api_encryption_supported", "api_outgoing_connection_supported", b"api_outgoing_connection_supported", "bluetooth_mac_address", b"bluetooth_mac_address", "bluetooth_proxy_feature_flags", b"bluetooth_proxy_feature_flags", "compilation_time", b"compilation_time", "esphome_version", b"esphome_version", "friendly_name", b"friendly_name", "has_deep_sleep", b"has_deep_sleep", "legacy_bluetooth_proxy_version", b"legacy_bluetooth_proxy_version", "mac_address", b"mac_address", "manufacturer", b"manufacturer", "model", b"model", "name", b"name", "project_name", b"project_name", "project_version", b"project_version", "suggested_area", b"suggested_area", "webserver_port", b"webserver_port"]) -> None: ...
 
 global___DeviceInfoResponse = DeviceInfoResponse
+
+@typing.final
+class DeviceCapabilitiesRequest(google.protobuf.message.Message):
+    """Client to proxy (API 1.15): the parts of a device that have more to tell."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___DeviceCapabilitiesRequest = DeviceCapabilitiesRequest
+
+@typing.final
+class BluetoothProxyCapabilities(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FEATURE_FLAGS_FIELD_NUMBER: builtins.int
+    MAC_ADDRESS_FIELD_NUMBER: builtins.int
+    feature_flags: builtins.int
+    """as in DeviceInfoResponse"""
+    mac_address: builtins.str
+    """of the Bluetooth radio"""
+    def __init__(
+        self,
+        *,
+        feature_flags: builtins.int = ...,
+        mac_address: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["feature_flags", b"feature_flags", "mac_address", b"mac_address"]) -> None: ...
+
+global___BluetoothProxyCapabilities = BluetoothProxyCapabilities
+
+@typing.final
+class DeviceCapabilitiesResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BLUETOOTH_PROXY_FIELD_NUMBER: builtins.int
+    @property
+    def bluetooth_proxy(self) -> global___BluetoothProxyCapabilities: ...
+    def __init__(
+        self,
+        *,
+        bluetooth_proxy: global___BluetoothProxyCapabilities | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["bluetooth_proxy", b"bluetooth_proxy"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["bluetooth_proxy", b"bluetooth_proxy"]) -> None: ...
+
+global___DeviceCapabilitiesResponse = DeviceCapabilitiesResponse
 
 @typing.final
 class SubscribeBluetoothLEAdvertisementsRequest(google.protobuf.message.Message):
@@ -975,3 +1082,104 @@ class BluetoothGATTErrorResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["address", b"address", "error", b"error", "handle", b"handle"]) -> None: ...
 
 global___BluetoothGATTErrorResponse = BluetoothGATTErrorResponse
+
+@typing.final
+class ListEntitiesSensorResponse(google.protobuf.message.Message):
+    """Proxy to client, in answer to an (empty) ListEntitiesRequest: one for each sensor."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OBJECT_ID_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    UNIT_OF_MEASUREMENT_FIELD_NUMBER: builtins.int
+    DEVICE_CLASS_FIELD_NUMBER: builtins.int
+    ENTITY_CATEGORY_FIELD_NUMBER: builtins.int
+    object_id: builtins.str
+    key: builtins.int
+    name: builtins.str
+    unit_of_measurement: builtins.str
+    device_class: builtins.str
+    entity_category: global___EntityCategory.ValueType
+    def __init__(
+        self,
+        *,
+        object_id: builtins.str = ...,
+        key: builtins.int = ...,
+        name: builtins.str = ...,
+        unit_of_measurement: builtins.str = ...,
+        device_class: builtins.str = ...,
+        entity_category: global___EntityCategory.ValueType = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["device_class", b"device_class", "entity_category", b"entity_category", "key", b"key", "name", b"name", "object_id", b"object_id", "unit_of_measurement", b"unit_of_measurement"]) -> None: ...
+
+global___ListEntitiesSensorResponse = ListEntitiesSensorResponse
+
+@typing.final
+class ListEntitiesButtonResponse(google.protobuf.message.Message):
+    """Proxy to client, in answer to an (empty) ListEntitiesRequest: one for each button."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    OBJECT_ID_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ENTITY_CATEGORY_FIELD_NUMBER: builtins.int
+    DEVICE_CLASS_FIELD_NUMBER: builtins.int
+    object_id: builtins.str
+    key: builtins.int
+    name: builtins.str
+    entity_category: global___EntityCategory.ValueType
+    device_class: builtins.str
+    def __init__(
+        self,
+        *,
+        object_id: builtins.str = ...,
+        key: builtins.int = ...,
+        name: builtins.str = ...,
+        entity_category: global___EntityCategory.ValueType = ...,
+        device_class: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["device_class", b"device_class", "entity_category", b"entity_category", "key", b"key", "name", b"name", "object_id", b"object_id"]) -> None: ...
+
+global___ListEntitiesButtonResponse = ListEntitiesButtonResponse
+
+@typing.final
+class ButtonCommandRequest(google.protobuf.message.Message):
+    """Client to proxy: press a button."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    key: builtins.int
+    def __init__(
+        self,
+        *,
+        key: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["key", b"key"]) -> None: ...
+
+global___ButtonCommandRequest = ButtonCommandRequest
+
+@typing.final
+class SensorStateResponse(google.protobuf.message.Message):
+    """Proxy to client, once it has sent an (empty) SubscribeStatesRequest."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    MISSING_STATE_FIELD_NUMBER: builtins.int
+    key: builtins.int
+    state: builtins.float
+    missing_state: builtins.bool
+    def __init__(
+        self,
+        *,
+        key: builtins.int = ...,
+        state: builtins.float = ...,
+        missing_state: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["key", b"key", "missing_state", b"missing_state", "state", b"state"]) -> None: ...
+
+global___SensorStateResponse = SensorStateResponse

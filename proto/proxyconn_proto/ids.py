@@ -14,12 +14,18 @@ CLASS_BY_ID: Final[Mapping[int, type[Message]]] = MappingProxyType(
     {
         1: pb.HelloRequest,
         2: pb.HelloResponse,
+        3: pb.AuthenticationRequest,
+        4: pb.AuthenticationResponse,
         5: pb.DisconnectRequest,
         6: pb.DisconnectResponse,
         7: pb.PingRequest,
         8: pb.PingResponse,
         9: pb.DeviceInfoRequest,
         10: pb.DeviceInfoResponse,
+        16: pb.ListEntitiesSensorResponse,
+        25: pb.SensorStateResponse,
+        61: pb.ListEntitiesButtonResponse,
+        62: pb.ButtonCommandRequest,
         66: pb.SubscribeBluetoothLEAdvertisementsRequest,
         67: pb.BluetoothLEAdvertisementResponse,
         68: pb.BluetoothDeviceRequest,
@@ -48,6 +54,8 @@ CLASS_BY_ID: Final[Mapping[int, type[Message]]] = MappingProxyType(
         127: pb.BluetoothScannerSetModeRequest,
         145: pb.BluetoothSetConnectionParamsRequest,
         146: pb.BluetoothSetConnectionParamsResponse,
+        149: pb.DeviceCapabilitiesRequest,
+        150: pb.DeviceCapabilitiesResponse,
     }
 )
 """Message class by native API message id."""

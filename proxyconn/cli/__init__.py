@@ -1,4 +1,10 @@
-"""The command line: `proxyconn`."""
+"""The command line `proxyconn`: its commands, gathered.
+
+Here: the app itself. `options.py` are the options that commands share, `fleet_session.py` the fleet
+of one command, `config_file.py` the configuration, `errors.py` how a command ends; the commands
+are in `commands/`, what they show is made in `display/`.
+May import: everything of `proxyconn`. Other packages add commands by entry point.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +16,17 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from . import act, run, show
-from .arguments import KEY_GIVEN, Command, ProgramCommand, looks_like_key, refuse_keys
-from .errors import BAD_USAGE, fail
+from proxyconn.cli.arguments import KEY_GIVEN, Command, ProgramCommand, looks_like_key, refuse_keys
+from proxyconn.cli.commands import diagnostics, doctor, gatt, init, run, show, state
+from proxyconn.cli.errors import BAD_USAGE, fail
 
 RUN = "run"
 PROGRAM_CONTEXT = {"allow_interspersed_args": False}
 """The first argument that is no option ends the options: those after it are the program's."""
 
 COMMAND_GROUP = "proxyconn.commands"
-"""Entry point group of commands that other packages bring: plain typer command functions."""
+"""Entry point group of commands that other packages bring: typer command functions, or whole apps
+for commands that have commands of their own."""
 
 
 MARKUP: Literal["markdown"] = "markdown"
@@ -38,8 +45,11 @@ class CommandGroup(TyperGroup):
         if command := super().get_command(ctx, cmd_name):
             return command
         for point in entry_points(group=COMMAND_GROUP, name=cmd_name):
+            loaded = point.load()
+            if isinstance(loaded, typer.Typer):
+                return typer.main.get_command(loaded)
             brought = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
-            brought.command(cmd_name, cls=Command)(point.load())
+            brought.command(cmd_name, cls=Command)(loaded)
             return typer.main.get_command(brought)
         return None
 
@@ -88,13 +98,17 @@ def make_app() -> typer.Typer:
         show.scan,
         show.slots,
         show.paths,
-        act.services,
-        act.read,
-        act.write,
-        act.notify,
-        act.params,
+        gatt.services,
+        gatt.read,
+        gatt.write,
+        gatt.notify,
+        gatt.params,
+        state.state,
+        doctor.doctor,
+        diagnostics.diagnostics,
     ):
         app.command(cls=Command)(command)
+    app.command("init", cls=Command)(init.init)
     app.command(RUN, cls=ProgramCommand, context_settings=PROGRAM_CONTEXT)(run.run)
     return app
 

@@ -11,13 +11,15 @@ from typing import Any
 import typer
 from bleak.exc import BleakError
 
-from proxyconn._config import ConfigError
-from proxyconn._errors import ErrorKind, InvalidKeyError, ProxyconnError
-
-from .output import safe, stderr
+from proxyconn.cli.config_file import ConfigError
+from proxyconn.cli.output import safe, stderr
+from proxyconn.errors import ErrorKind, InvalidKeyError, ProxyconnError
 
 FAILED = 1
 """Bluetooth, or a proxy, did not do what was asked."""
+
+WARNED = 3
+"""`doctor` has found nothing that does not work, but something that could be better."""
 
 BAD_USAGE = 2
 """The command line or the configuration cannot be meant so; as typer's own."""

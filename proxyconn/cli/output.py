@@ -51,6 +51,24 @@ def safe(text: str) -> str:
     return escape(printable(text))
 
 
+async def confirm(question: str) -> bool:
+    """Ask on the terminal; False for anything but yes, and at once where there is no terminal."""
+    console = stderr()
+    if not (console.is_terminal and sys.stdin.isatty()):
+        return False
+    console.print(f"{safe(question)} \\[y/N] ", end="", soft_wrap=True)
+    loop = asyncio.get_running_loop()
+    answered = asyncio.Event()
+    # A terminal has something to read once a line is complete; a signal ends the wait.
+    with contextlib.suppress(NotImplementedError):
+        loop.add_reader(sys.stdin, answered.set)
+        try:
+            await answered.wait()
+        finally:
+            loop.remove_reader(sys.stdin)
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on one line."""
     sys.stdout.write(json.dumps(value) + "\n")

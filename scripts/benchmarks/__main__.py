@@ -8,15 +8,19 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from . import adverts, fleet, gatt
+from . import adverts, cluster, fleet, gatt, share
 from .adverts import command as adverts_command
+from .cluster import command as cluster_command
 from .fleet import command as fleet_command
 from .gatt import command as gatt_command
+from .share import command as share_command
 
 BENCHMARKS: tuple[tuple[Any, Any], ...] = (
     (gatt, gatt_command),
     (fleet, fleet_command),
     (adverts, adverts_command),
+    (share, share_command),
+    (cluster, cluster_command),
 )
 
 PACKAGES = (

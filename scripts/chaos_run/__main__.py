@@ -18,6 +18,7 @@ HELP = {
     "seed": "of every decision; the same one makes the same ones",
     "seconds": "how long faults are injected, on the clock of the run",
     "proxies": "how many",
+    "twins": "pairs of them that have one name",
     "devices": "how many",
     "slots": "connection slots of each proxy, 1..9",
     "rate": "faults per second at each proxy, on average",
@@ -26,6 +27,8 @@ HELP = {
     "off": "seconds that a proxy is away when it restarts",
     "pause": "seconds between two sessions of a device, at most",
     "kept": "of so many devices one is kept connected; 0 for none",
+    "elsewhere": "of so many devices one is used from another event loop; 0 for none",
+    "programs": "how many share the owner, with --side owner",
 }
 
 
@@ -40,7 +43,13 @@ def arguments() -> argparse.Namespace:
         )
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs, a seed for each")
     parser.add_argument("--clock", choices=("virtual", "real"), default=usual.clock)
-    parser.add_argument("--side", choices=("ours", "peer"), default=usual.side)
+    parser.add_argument("--side", choices=("ours", "peer", "owner"), default=usual.side)
+    parser.add_argument(
+        "--strikes",
+        choices=("proxies", "clients", "both"),
+        default=usual.strikes,
+        help="whom the faults strike, with --side owner: its proxies, its clients or both",
+    )
     parser.add_argument(
         "--peer", action="store_true", help="make each run with the peer too; nothing is kept then"
     )
@@ -53,7 +62,7 @@ def settings(chosen: argparse.Namespace) -> list[Setting]:
     names = [field.name for field in dataclasses.fields(Setting)]
     first = Setting(**{name: getattr(chosen, name) for name in names})
     if chosen.peer:
-        first = dataclasses.replace(first, kept=0)
+        first = dataclasses.replace(first, kept=0, elsewhere=0)
     return [
         dataclasses.replace(first, seed=first.seed + more, side=side)
         for more in range(chosen.seeds)
@@ -84,7 +93,7 @@ def main() -> int:
         if not chosen.json:
             print(report.one(found[-1]), flush=True)
     print(json.dumps(found, indent=1) if chosen.json else report.table(found))
-    return 1 if any(one["broken"] for one in found if one["setting"]["side"] == "ours") else 0
+    return 1 if any(one["broken"] for one in found if one["setting"]["side"] != "peer") else 0
 
 
 if __name__ == "__main__":

@@ -9,12 +9,16 @@ from typing import Final
 from google.protobuf.message import Message
 
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual._addresses import address_text
 from proxyconn_virtual.faults import Injector, Injectors, Passed
+from proxyconn_virtual.firmware.addresses import address_text
 from proxyconn_virtual.proxy import VirtualProxy
 
 IN_FLIGHT: Final = 0.05
 """Seconds after which a message has certainly arrived, and the answer to it."""
+
+AHEAD: Final = 12
+"""Messages that a slow proxy may have to take before one that was sent in time: as many writes
+without response as are let through, pings between them, and what is asked beside a flood."""
 
 CONNECTS: Final = frozenset(
     {
@@ -48,6 +52,8 @@ class Audit(Injector):
         self._on_breach = on_breach
         self._said: pb.BluetoothConnectionsFreeResponse | None = None
         self._full_since = 0.0
+        intake = proxy.spec.intake
+        self._in_flight = IN_FLIGHT + (AHEAD / intake.rate if intake else 0.0)
         self._loop = asyncio.get_running_loop()
         proxy.injectors = _Last(self)
 
@@ -70,8 +76,8 @@ class Audit(Injector):
         if said is None or said.free or address in said.allocated:
             return
         seconds = self._loop.time() - self._full_since
-        if seconds >= IN_FLIGHT:
+        if seconds >= self._in_flight:
             self._on_breach(
-                f"{self._proxy.name}: {address_text(address)} was asked for {seconds:.2f} s after "
+                f"{self._proxy.place}: {address_text(address)} was asked for {seconds:.2f} s after "
                 "it had said that it is full"
             )

@@ -24,6 +24,9 @@ GRACE: Final = 1.0
 CANCEL: Final = 1.0
 """Seconds for a cancelled operation to end."""
 
+INSISTENCE: Final = 20
+"""Turns of the loop in each of which an operation is cancelled once more: more than it awaits."""
+
 HANG: Final = 30.0
 """Seconds after which one that was cancelled and has not ended is thought never to."""
 
@@ -32,6 +35,8 @@ LIMITS: Final = {
     "read": 2 * REQUEST,
     "write": 2 * REQUEST,
     "command": REQUEST,
+    # Some seconds if the proxy takes its time, and a request's if it does not read at all.
+    "flood": 2 * REQUEST,
     "clear cache": 2 * REQUEST,
     # Registration with the proxy and the write of the CCCD.
     "notify": 3 * REQUEST,
@@ -49,10 +54,12 @@ class Guarded:
 
     Args:
         record: told of every outcome, and of those that hang.
+        insistent: whether what is cancelled is cancelled at each of its awaits, as anyio does.
     """
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, *, insistent: bool = False) -> None:
         self._record = record
+        self._insistent = insistent
 
     async def run(
         self,
@@ -79,7 +86,11 @@ class Guarded:
         task = asyncio.create_task(operation, name=f"{name} {who}")
         early = cancel_after is not None and cancel_after < seconds
         try:
-            await asyncio.wait([task], timeout=cancel_after if early else seconds)
+            if cancel_after == 0.0:
+                # One turn of the loop: it has begun, and nothing that it waits for has happened.
+                await asyncio.sleep(0)
+            else:
+                await asyncio.wait([task], timeout=cancel_after if early else seconds)
             if not task.done():
                 if not early:
                     self._is_late(f"{name} of {who} has not ended within {seconds:g} s")
@@ -95,6 +106,10 @@ class Guarded:
 
     async def _cancel(self, task: asyncio.Task[Any]) -> None:
         task.cancel()
+        if self._insistent:
+            for _ in range(INSISTENCE):
+                await asyncio.sleep(0)
+                task.cancel()
         await asyncio.wait([task], timeout=CANCEL)
         if task.done():
             return

@@ -75,6 +75,10 @@ class Peer:
     def keep(self, address: str, lost: Callable[[], None]) -> None:
         """Keep nothing connected: there is nothing of the kind."""
 
+    def signals(self) -> list[tuple[str, str, int]]:
+        """Return none: it keeps no smoothed ones."""
+        return []
+
     def alarms(self) -> list[Alarm]:
         """Return none: it has no such watch."""
         return []

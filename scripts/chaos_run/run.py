@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -12,13 +15,18 @@ from proxyconn_virtual.fleet import VirtualFleet
 
 from . import world
 from .clock import LOOPS, StandstillGuard
+from .guest_loop import GuestLoop
 from .leftovers import Leftovers, Memory, mind_memory
+from .onlooker import Onlooker
+from .owned import Owned
 from .peer import Peer
 from .record import Record
 from .sessions import Device
 from .setting import Setting
 from .sides import Ours, Side, Way
+from .signals import SignalWatch
 from .storm import Storm
+from .truth import Wanting
 from .watch import Watch
 
 POLL: Final = 0.1
@@ -42,9 +50,14 @@ REST: Final = 90.0
 QUIET: Final = ("aioesphomeapi", "proxyconn", "proxyconn_esphome", "habluetooth", "bleak_esphome")
 
 
-def sides() -> dict[str, type[Side]]:
-    """Return the sides by name."""
-    return {"ours": Ours, "peer": Peer}
+def side_of(setting: Setting, record: Record) -> Side:
+    """Return whose clients have the sessions."""
+    match setting.side:
+        case "owner":
+            return Owned(setting, record)
+        case "peer":
+            return Peer()
+    return Ours()
 
 
 async def until(met: Any, seconds: float) -> bool:
@@ -64,8 +77,9 @@ class Run:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._record = Record()
-        self._side = sides()[setting.side]()
+        self._side = side_of(setting, self._record)
         self._addresses = world.addresses(setting)
+        self._disordered: list[str] = []
 
     async def run(self) -> dict[str, Any]:
         """Do everything; return what was found."""
@@ -77,8 +91,10 @@ class Run:
         figures: dict[str, Any] = {}
         with StandstillGuard(loop, current.cancel) as guard:
             try:
-                async with world.build(self._setting) as house:
+                async with world.build(self._setting, self._disordered) as house:
                     figures = await self._in(house)
+                for detail in self._disordered:
+                    self._record.violate("commands come in order, and once", detail)
                 await leftovers.mind(self._record)
             except asyncio.CancelledError:
                 if not guard.tripped:
@@ -97,45 +113,78 @@ class Run:
         async with AsyncExitStack() as stack:
             ways = [Way(one.host, one.port, one.noise_psk) for one in house.proxies.values()]
             await self._side.start(stack, ways)
-            devices = [
-                Device(self._setting, number, address, self._side, self._record)
-                for number, address in enumerate(self._addresses)
-            ]
-            watch = Watch(self._side, house.proxies, devices, storm, self._record)
+            guest = stack.enter_context(contextlib.closing(GuestLoop(asyncio.get_running_loop())))
+            devices = await self._devices(stack)
+            onlooker = Onlooker(self._setting, ways, self._record)
+            watch = Watch(
+                self._side, house.proxies, (*devices, *self._guests()), storm, self._record
+            )
+            signals = SignalWatch(self._side, house, self._record)
             await self._demand(self._all_ready, BEGIN, "every proxy is ready")
             async with asyncio.TaskGroup() as group:
-                looking = group.create_task(watch.run())
-                tasks = [group.create_task(device.run()) for device in devices]
+                looking = [group.create_task(one.run()) for one in (watch, onlooker, signals)]
+                tasks = [
+                    group.create_task(guest.run(device.run()) if elsewhere else device.run())
+                    for device, elsewhere in devices.items()
+                ]
                 memory = await self._weather(storm)
                 for device in devices:
                     device.stop()
                 await self._demand(
                     lambda: all(task.done() for task in tasks), FAREWELL, "every session ends"
                 )
-                looking.cancel()
+                for task in looking:
+                    task.cancel()
             await self._demand(lambda: not watch.unsettled(), REST, "every slot comes free")
             if why := watch.unsettled():
                 self._record.violate("every slot comes free", why)
             mind_memory(*memory, self._record)
         await self._mind_proxies(house)
-        counts = storm.counts
+        counts: Counter[str] = Counter(storm.counts)
+        if isinstance(self._side, Owned):
+            counts += self._side.counts
         return {
             "faults": counts.total(),
             "by name": {str(name): count for name, count in counts.most_common()},
+            "looks": onlooker.looks,
             "refused": watch.refused.total(),
             "memory": [f"{one.resident / 1e6:.1f} MB, {one.blocks} blocks" for one in memory],
         }
+
+    async def _devices(self, stack: AsyncExitStack) -> dict[Device, bool]:
+        """Return every device, and whether it is used from another loop."""
+        share = self._setting.elsewhere if isinstance(self._side, Ours) else 0
+        other = (
+            await self._side.elsewhere(stack) if share and isinstance(self._side, Ours) else None
+        )
+        devices: dict[Device, bool] = {}
+        for number, address in enumerate(self._addresses):
+            # Those that are kept come first.
+            elsewhere = other is not None and number % share == 1 % share
+            side = other if other and elsewhere else self._side
+            device = Device(self._setting, number, address, side, self._record, insistent=elsewhere)
+            devices[device] = elsewhere
+        return devices
 
     async def _weather(self, storm: Storm) -> tuple[Memory, Memory]:
         """Let faults begin and end; return the memory in use before and after."""
         await asyncio.sleep(WARM_UP)
         before = Memory.now()
         self._record.storm()
-        await storm.rage(self._setting.seconds)
+        async with asyncio.TaskGroup() as group:
+            if self._setting.strikes != "clients":
+                group.create_task(storm.rage(self._setting.seconds))
+            if isinstance(self._side, Owned) and self._setting.strikes != "proxies":
+                group.create_task(self._side.rage(self._setting.seconds))
         self._record.calm(self._addresses)
         await self._demand(self._all_ready, HEALING, "every proxy heals")
         await self._demand(lambda: not self._record.awaited, HEALING, "every device heals")
+        if isinstance(self._side, Owned):
+            await self._side.forget()
         return before, Memory.now()
+
+    def _guests(self) -> Sequence[Wanting]:
+        return self._side.guests if isinstance(self._side, Owned) else ()
 
     def _all_ready(self) -> bool:
         return self._side.ready() == self._setting.proxies
@@ -155,7 +204,7 @@ class Run:
             return not any(snapshot.clients or snapshot.subscriber for snapshot in snapshots)
 
         await self._demand(gone, REST, "no session or subscription outlives its owner")
-        left = [proxy.name for proxy in house.proxies.values() if len(proxy.injectors) > 1]
+        left = [proxy.place for proxy in house.proxies.values() if len(proxy.injectors) > 1]
         if left:
             self._record.violate("every fault ends", ", ".join(left))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,11 +13,11 @@ from bleak import BleakClient
 from bleak.exc import BleakCharacteristicNotFoundError, BleakError
 
 from .guarded import TIDY, CancelledOnPurposeError, Guarded, OverdueError
-from .plans import Plan, Step, plan
+from .plans import Plan, Step, often_cancelled, plan
 from .record import Record
 from .setting import Setting
 from .sides import Side
-from .world import ECHO, STREAM, VALUE, identity
+from .world import ECHO, STREAM, VALUE, flood_command, identity
 
 CALLBACK_TIME: Final = 0.5
 """Seconds after a disconnect within which the client must have been told."""
@@ -45,13 +46,23 @@ class Drop:
 class Device:
     """Holds sessions with one device until it is told to stop.
 
+    Args:
+        insistent: whether what is cancelled is cancelled at each of its awaits.
+
     Attributes:
         address: the device's.
         busy: whether it has a link, or wants one.
     """
 
     def __init__(
-        self, setting: Setting, number: int, address: str, side: Side, record: Record
+        self,
+        setting: Setting,
+        number: int,
+        address: str,
+        side: Side,
+        record: Record,
+        *,
+        insistent: bool = False,
     ) -> None:
         self._setting = setting
         self._is_kept = setting.kept > 0 and number % setting.kept == 0
@@ -61,7 +72,8 @@ class Device:
         self._said = identity(address)
         self._side = side
         self._record = record
-        self._guarded = Guarded(record)
+        self._insistent = insistent
+        self._guarded = Guarded(record, insistent=insistent)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -73,6 +85,8 @@ class Device:
         number = 0
         while not self._stopping.is_set():
             chosen = plan(self._setting.seed, self.address, number, self._setting.pause)
+            if self._insistent:
+                chosen = often_cancelled(chosen, number)
             number += 1
             await self._rest(min(chosen.pause, AGAIN) if self._failed else chosen.pause)
             if not self._stopping.is_set() and self._side.hears(self.address):
@@ -103,6 +117,8 @@ class Device:
             self._record.failed(self.address)
         finally:
             self.busy = False
+        if chosen.drop:
+            gc.collect()
         self._failed = not complete
         self._record.completed += complete
 
@@ -157,12 +173,18 @@ class Device:
         try:
             for step in chosen.steps:
                 complete = await self._step(client, step) and complete
+            if chosen.flood:
+                await self._do("flood", self._flood(client, chosen))
         except BleakCharacteristicNotFoundError:
             # As its guide says: the table of services that is known is not the right one.
             await self._do("clear cache", client.clear_cache())
             raise
         finally:
-            await self._disconnect(client, chosen, drop)
+            if chosen.drop:
+                # Nobody refers to it any more; the next session wants the device all the same.
+                del client
+            else:
+                await self._disconnect(client, chosen, drop)
         return complete
 
     async def _disconnect(self, client: BleakClient, chosen: Plan, drop: Drop) -> None:
@@ -204,6 +226,23 @@ class Device:
                 await self._notified(client, step)
             case "wait":
                 await asyncio.sleep(step.seconds)
+
+    async def _flood(self, client: BleakClient, chosen: Plan) -> None:
+        """Write commands, all at once."""
+        writes = [
+            asyncio.ensure_future(
+                client.write_gatt_char(
+                    ECHO, flood_command(chosen.flood_name, number), response=False
+                )
+            )
+            for number in range(chosen.flood)
+        ]
+        try:
+            await asyncio.gather(*writes)
+        finally:
+            for write in writes:
+                write.cancel()
+            await asyncio.gather(*writes, return_exceptions=True)
 
     async def _notified(self, client: BleakClient, step: Step) -> None:
         await self._do(

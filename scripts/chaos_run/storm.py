@@ -12,6 +12,7 @@ from proxyconn_virtual.fault_catalogue import FaultName
 from proxyconn_virtual.proxy import VirtualProxy
 
 from .setting import Setting
+from .signals import RssiHoles
 
 EXCUSES: Final = frozenset(
     {
@@ -44,8 +45,10 @@ class Storm:
         proxies: Iterable[VirtualProxy],
         names: Sequence[str] | None = None,
     ) -> None:
+        self._seed = setting.seed
+        self._proxies = tuple(proxies)
         self._faults = {
-            proxy.name: ChaosFaults(
+            proxy.place: ChaosFaults(
                 proxy,
                 seed=setting.seed,
                 rate=setting.rate,
@@ -53,7 +56,7 @@ class Storm:
                 durations=(setting.shortest, setting.longest),
                 off=setting.off,
             )
-            for proxy in proxies
+            for proxy in self._proxies
         }
         self._excused_until: dict[str, float] = {}
         self._loop = asyncio.get_running_loop()
@@ -64,13 +67,19 @@ class Storm:
         return sum((faults.counts for faults in self._faults.values()), Counter())
 
     async def rage(self, seconds: float) -> None:
-        """Inject faults for so long, and end every one of them."""
+        """Inject faults for so long, and end every one of them; signals are missing meanwhile."""
+        holes = [(proxy, RssiHoles(f"holes {self._seed} {proxy.name}")) for proxy in self._proxies]
+        for proxy, hole in holes:
+            proxy.injectors.append(hole)
         try:
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
                 for faults in self._faults.values():
                     group.create_task(faults.run())
         except TimeoutError:
             pass
+        finally:
+            for proxy, hole in holes:
+                proxy.injectors.remove(hole)
 
     def look(self) -> None:
         """Take note of the faults that excuse something now; to be called again and again."""
@@ -79,6 +88,6 @@ class Storm:
             if EXCUSES.intersection(faults.active):
                 self._excused_until[name] = now
 
-    def excused(self, name: str) -> float:
-        """Return until when a proxy was excused, in the loop's seconds."""
-        return self._excused_until.get(name, float("-inf"))
+    def excused(self, place: str) -> float:
+        """Return until when the proxy at a place was excused, in the loop's seconds."""
+        return self._excused_until.get(place, float("-inf"))

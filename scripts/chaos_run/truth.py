@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from proxyconn import Allocations, RadioState
-from proxyconn._monitor import Monitor
+from proxyconn.fleet.alarms import Monitor
 from proxyconn_virtual.proxy import VirtualProxy
 
-from .sessions import Device
+
+class Wanting(Protocol):
+    """Who wants a device now and then."""
+
+    address: str
+    busy: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,19 +28,19 @@ class TrueProxy:
 
     @property
     def name(self) -> str:
-        """The proxy's name."""
-        return self.proxy.name
+        """The proxy's place: others may have its name."""
+        return self.proxy.place
 
     def allocations(self) -> Allocations:
         """Return the slots."""
         now = self.proxy.snapshot()
-        return Allocations(now.name, now.limit, now.free, [address for address, _ in now.slots])
+        return Allocations(self.name, now.limit, now.free, [address for address, _ in now.slots])
 
 
 class Wanted(Mapping[str, None]):
     """The addresses of the devices that have a link, or want one, through whatever proxy."""
 
-    def __init__(self, devices: Iterable[Device]) -> None:
+    def __init__(self, devices: Iterable[Wanting]) -> None:
         self._devices = {device.address: device for device in devices}
 
     def __getitem__(self, address: str) -> None:
@@ -48,6 +54,6 @@ class Wanted(Mapping[str, None]):
         return sum(1 for _ in self)
 
 
-def true_monitor(proxies: Iterable[VirtualProxy], devices: Iterable[Device]) -> Monitor:
+def true_monitor(proxies: Iterable[VirtualProxy], devices: Iterable[Wanting]) -> Monitor:
     """Return a monitor of the proxies themselves."""
     return Monitor([TrueProxy(proxy) for proxy in proxies], Wanted(devices))

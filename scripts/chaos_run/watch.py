@@ -9,17 +9,16 @@ from functools import partial
 from typing import Final
 
 from proxyconn import Alarm, AlarmKind
-from proxyconn._monitor import SETTLE_TIME
+from proxyconn.fleet.alarms import SETTLE_TIME
 from proxyconn_virtual.events import ProxyEvent, Refused
 from proxyconn_virtual.proxy import VirtualProxy
 
 from .audit import IN_FLIGHT, Audit
 from .record import Record
-from .sessions import Device
 from .sides import Side
 from .storm import Storm
-from .truth import true_monitor
-from .world import held
+from .truth import Wanting, true_monitor
+from .world import held, labels
 
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks."""
@@ -41,13 +40,14 @@ class Watch:
         self,
         side: Side,
         proxies: Mapping[str, VirtualProxy],
-        devices: Iterable[Device],
+        devices: Iterable[Wanting],
         storm: Storm,
         record: Record,
     ) -> None:
         self._side = side
         self._truth = true_monitor(proxies.values(), devices)
         self._proxies = proxies
+        self._labels = labels(proxies.values())
         self._storm = storm
         self._record = record
         self._told: set[tuple[str, AlarmKind, str, str | None, float]] = set()
@@ -55,7 +55,7 @@ class Watch:
         self.refused: Counter[str] = Counter()
         for proxy in proxies.values():
             proxy.add_observer(self._observe)
-            Audit(proxy, partial(self._breach, proxy.name))
+            Audit(proxy, partial(self._breach, proxy.place))
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -67,15 +67,20 @@ class Watch:
         """Look at everything now."""
         self._storm.look()
         now = self._loop.time()
-        self._mind(self._side.alarms(), "the fleet", now)
-        self._mind(self._truth.alarms(now), "the proxy", now)
+        self._mind(self._side.alarms(), "the fleet", now, self._labels)
+        self._mind(self._truth.alarms(now), "the proxy", now, {})
 
-    def _mind(self, alarms: Iterable[Alarm], teller: str, now: float) -> None:
+    def _mind(
+        self, alarms: Iterable[Alarm], teller: str, now: float, places: Mapping[str, str]
+    ) -> None:
         for alarm in alarms:
             key = (teller, alarm.kind, alarm.source, alarm.address, alarm.since)
             if alarm.kind not in INVARIANTS or key in self._told:
                 continue
-            if now - self._storm.excused(alarm.source) >= SETTLE_TIME[alarm.kind]:
+            if (
+                now - self._storm.excused(places.get(alarm.source, alarm.source))
+                >= SETTLE_TIME[alarm.kind]
+            ):
                 self._told.add(key)
                 self._record.violate(
                     INVARIANTS[alarm.kind], f"{teller} says: {alarm.text} ({alarm.seconds:.0f} s)"

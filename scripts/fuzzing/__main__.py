@@ -14,10 +14,13 @@ from pathlib import Path
 from .engine import CORPUS, Findings, Target, run_random, seeds
 
 NAMES = (
-    *("client", "server", "hearing", "mdns"),
+    *("client", "server", "owner", "hearing", "mdns"),
     *("frames", "adverts", "services", "config", "options"),
 )
-INSTRUMENTED = ("proxyconn", "proxyconn_esphome", "proxyconn_virtual", "tomllib")
+INSTRUMENTED = (
+    *("proxyconn", "proxyconn_esphome", "proxyconn_virtual"),
+    *("proxyconn_native_api", "proxyconn_owner", "tomllib"),
+)
 """Packages whose coverage guides atheris."""
 
 LONGEST_INPUT = 4096

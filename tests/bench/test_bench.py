@@ -56,3 +56,13 @@ def test_adverts_counts_what_was_sent() -> None:
     for side in ("ours", "peer"):
         assert found["paced"][side]["lost"] == 0
     assert found["paced"]["ours"]["calls_per_second"] > 0
+
+
+def test_cluster_reads_connects_and_passes_on() -> None:
+    """Both ways to a device are measured, and every owner's CPU."""
+    found = bench("cluster", "--tiny")
+    for figure in ("reads", "connects"):
+        assert found["samples"][figure].keys() == {"alone", "owner", "bus"}
+    for one in found["growth"]:
+        assert len(one["idle"]) == len(one["telling"]) == one["owners"]
+        assert one["passed_on"] > 0.5 * one["sent"] > 0

@@ -102,8 +102,10 @@ class FakeBlueZ:
         self.add(path, DEVICE, {**known, **properties})
         return path
 
-    def add_service(self, device: str, uuid: str, handle: int = 0x0A) -> None:
-        """Give a device a service with one characteristic."""
+    def add_service(
+        self, device: str, uuid: str, handle: int = 0x0A, **properties: Variant
+    ) -> None:
+        """Give a device a service with one characteristic, which has these properties as well."""
         service = f"{device}/service{handle:04x}"
         char = f"{service}/char{handle + 1:04x}"
         self.add(
@@ -118,6 +120,7 @@ class FakeBlueZ:
                 "UUID": Variant("s", "00002a19-0000-1000-8000-00805f9b34fb"),
                 "Service": Variant("o", service),
                 "Flags": Variant("as", ["read"]),
+                **properties,
             },
         )
 
@@ -137,6 +140,13 @@ class FakeBlueZ:
         (interface, known), *_ = self.objects[path].items()
         known.update(properties)
         self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface, properties, [])
+
+    def invalidate(self, path: str, *names: str) -> None:
+        """Take properties away, and announce only that they are other ones now."""
+        (interface, known), *_ = self.objects[path].items()
+        for name in names:
+            del known[name]
+        self._signal(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", interface, {}, list(names))
 
     def set_connected(self, path: str, connected: bool) -> None:
         """Let a link come or go."""

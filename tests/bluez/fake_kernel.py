@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from proxyconn_bluez._management import Management
+from proxyconn_bluez.kernel.management import Management
 
 
 def reply(opcode: int, index: int, status: int, event: int = 1) -> bytes:

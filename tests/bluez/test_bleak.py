@@ -9,7 +9,7 @@ from bleak import BleakScanner
 from bleak.backends.bluezdbus.manager import get_global_bluez_manager
 from bleak.backends.service import BleakGATTServiceCollection
 
-from proxyconn_bluez._bleak import bleak_bus, seen_devices, services_cache
+from proxyconn_bluez.bleak_private import bleak_bus, seen_devices, services_cache
 from tests.bluez.fake_bluez import FakeBlueZ
 
 ADDRESS = "C4:00:00:00:00:01"
@@ -80,7 +80,9 @@ async def test_seen_devices(bluez: FakeBlueZ) -> None:
 
 async def test_hidden(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Where bleak hides it, nothing is cached, dropped or seen, and the log says so."""
-    monkeypatch.setattr("proxyconn_bluez._bleak.get_global_bluez_manager", _returning(object()))
+    monkeypatch.setattr(
+        "proxyconn_bluez.bleak_private.get_global_bluez_manager", _returning(object())
+    )
     assert await services_cache() == {}
     (await bleak_bus()).drop()
     assert seen_devices(object()) == {}  # type: ignore[arg-type]

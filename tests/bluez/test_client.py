@@ -22,6 +22,7 @@ from proxyconn import (
     establish_connection,
     get_device,
 )
+from proxyconn_bluez.client import BlueZClient
 from tests.bluez.conftest import SystemBus
 from tests.bluez.fake_bluez import FAILED, FakeBlueZ
 from tests.bluez.fake_kernel import FakeKernel
@@ -84,6 +85,16 @@ async def test_clear_cache(connect: Connect) -> None:
     assert await client.clear_cache() is False
 
 
+async def test_clear_cache_of_a_device_that_is_gone(
+    bluez: FakeBlueZ, path: str, connect: Connect
+) -> None:
+    """What BlueZ has forgotten needs no clearing, and is no error."""
+    client = await connect()
+    await client.disconnect()
+    bluez.remove(path)
+    assert await client.clear_cache() is False
+
+
 async def test_cached_services_are_used(bluez: FakeBlueZ, connect: Connect) -> None:
     """Services that BlueZ still has are taken from the cache, resolved or not."""
     client = await connect()
@@ -104,6 +115,26 @@ async def test_cached_services_that_changed_are_not_used(
     bluez.add_service(path, HEART, handle=0x20)
     again = await connect()
     assert [service.uuid for service in again.services] == [HEART]
+
+
+@pytest.mark.parametrize("mtu", [64, None])
+async def test_a_command_that_is_too_long_is_refused(
+    bluez: FakeBlueZ, path: str, connect: Connect, mtu: int | None
+) -> None:
+    """BlueZ would fail without a reason; one that does not tell the MTU may know better."""
+    properties = {"MTU": Variant("q", mtu)} if mtu else {}
+    bluez.add_service(path, HEART, handle=0x20, **properties)
+    client = await connect()
+    characteristic = client.services.get_service(HEART).characteristics[0]
+    await client.write_gatt_char(characteristic, bytes(61), response=True)
+    await client.write_gatt_char(characteristic, bytes(20), response=False)
+    if mtu:
+        await client.write_gatt_char(characteristic, bytes(61), response=False)
+        with pytest.raises(ValueError, match="at most 61 bytes"):
+            await client.write_gatt_char(characteristic, bytes(62), response=False)
+    else:
+        await client.write_gatt_char(characteristic, bytes(62), response=False)
+    assert [member for _, member in bluez.calls].count("WriteValue") == 3
 
 
 @pytest.mark.parametrize(("kind", "code"), [("public", 1), ("random", 2)])
@@ -271,3 +302,44 @@ async def test_connect_to_a_removed_device(bluez: FakeBlueZ, path: str) -> None:
     assert client.is_connected
     await client.disconnect()
     assert [one.kind for one in retries] == [ErrorKind.DEVICE_NOT_FOUND]
+
+
+@pytest.fixture
+async def bare(bluez: FakeBlueZ, path: str) -> AsyncIterator[BlueZClient]:
+    """Return a client without bleak's in front of it, of a device with one more service."""
+    bluez.add_service(path, HEART, 0x20, Flags=Variant("as", ["notify"]))
+    (char,) = (one for one in bluez.objects if one.endswith("char0021"))
+    for number, uuid in ((0x22, "2902"), (0x23, "2904")):
+        bluez.add(
+            f"{char}/desc{number:04x}",
+            "org.bluez.GattDescriptor1",
+            {
+                "UUID": Variant("s", f"0000{uuid}-0000-1000-8000-00805f9b34fb"),
+                "Characteristic": Variant("o", char),
+            },
+        )
+    device = await get_device(ADDRESS)
+    assert device is not None
+    client = BlueZClient(device)
+    await client.connect(False)
+    yield client
+    await client.disconnect()
+
+
+@pytest.mark.parametrize("options", [{}, {"bluez": {}}])
+async def test_notifications(bluez: FakeBlueZ, bare: BlueZClient, options: dict[str, Any]) -> None:
+    """Whoever has our client without bleak's in front of it need not pass bleak's arguments."""
+    assert bare.services
+    (char,) = (one for one in bare.services.characteristics.values() if one.descriptors)
+    await bare.start_notify(char, lambda data: None, **options)
+    assert [at[-8:] for at, member in bluez.calls if member == "StartNotify"] == ["char0021"]
+
+
+async def test_a_cccd_is_for_bluez(bluez: FakeBlueZ, bare: BlueZClient) -> None:
+    """The write of one is refused with what to do; other descriptors are written."""
+    assert bare.services
+    cccd, other = sorted(bare.services.descriptors.values(), key=lambda one: one.uuid)
+    with pytest.raises(UnsupportedError, match="start_notify"):
+        await bare.write_gatt_descriptor(cccd, b"\1\0")
+    await bare.write_gatt_descriptor(other, b"\1\0")
+    assert [at[-8:] for at, member in bluez.calls if member == "WriteValue"] == ["desc0023"]

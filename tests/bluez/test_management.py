@@ -9,8 +9,8 @@ import socket
 import pytest
 
 from proxyconn import ConnectionParameters, ErrorKind, RadioError, UnsupportedError
-from proxyconn_bluez._management import Management
-from proxyconn_bluez._mgmt import ManagementStatus, load_connection_parameters, parse_reply
+from proxyconn_bluez.kernel.management import Management
+from proxyconn_bluez.kernel.packets import ManagementStatus, load_connection_parameters, parse_reply
 from tests.bluez.fake_kernel import FakeKernel, reply
 
 ADDRESS = "C4:00:00:00:00:01"

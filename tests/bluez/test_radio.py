@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -23,7 +24,7 @@ from proxyconn import (
     Retry,
     establish_connection,
 )
-from proxyconn_bluez import _radio_client
+from proxyconn_bluez.adapter import slot_keeping_client as _radio_client
 from tests.bluez.conftest import SystemBus
 from tests.bluez.fake_bluez import FAILED, FakeBlueZ
 
@@ -152,6 +153,15 @@ async def test_slots_are_used_up(bluez: FakeBlueZ, fleet: Fleet) -> None:
         await establish_connection(BleakClientWithServiceCache, device, "Kettle", deadline=2.5)
 
 
+async def test_more_links_than_slots(bluez: FakeBlueZ, fleet: Fleet) -> None:
+    """An adapter that holds more links than it was taken to can hold just those."""
+    await fleet.ready()
+    others = [f"C4:00:00:00:01:{n:02X}" for n in range(7)]
+    for other in others:
+        bluez.add_device(other, Connected=YES)
+    await until(fleet, lambda: fleet.allocations() == [Allocations("hci0", 7, 0, others)])
+
+
 async def test_link_of_another_program_is_taken_over(bluez: FakeBlueZ, fleet: Fleet) -> None:
     """A device that is connected already, and silent, is found and used."""
     await fleet.ready()
@@ -244,6 +254,13 @@ async def test_powered_off(bluez: FakeBlueZ, fleet: Fleet) -> None:
     assert fleet.allocations() == []
     bluez.change("/org/bluez/hci0", Powered=YES)
     await fleet.ready()
+
+
+async def test_property_that_is_no_more(bluez: FakeBlueZ, fleet: Fleet) -> None:
+    """A property that BlueZ takes back, without another value, does not stay."""
+    await fleet.ready()
+    bluez.invalidate("/org/bluez/hci0", "Powered")
+    await until(fleet, lambda: states(fleet) == {"hci0": RadioState.GONE})
 
 
 async def test_unplugged(bluez: FakeBlueZ, fleet: Fleet) -> None:
@@ -361,4 +378,17 @@ async def test_diagnostics(bluez: FakeBlueZ, fleet: Fleet) -> None:
         "address": "00:1B:DC:00:00:01",
         "slots": {"limit": 5, "free": 5, "allocated": []},
         "waiting": 0,
+        "health": {"scanner": {"mode": "active"}},
     }
+
+
+async def test_scan_mode_that_cannot_be_had_is_told_once(
+    bluez: FakeBlueZ, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BlueZ asks for scan responses whenever it scans; a fleet that is to listen says so."""
+    with caplog.at_level(logging.INFO):
+        async with Fleet(discover=False, local_adapters=True, scan="passive") as fleet:
+            await fleet.ready()
+            for mode in ("auto", "active", "passive"):
+                await fleet.reconfigure((), discover=False, local_adapters=True, scan=mode)
+    assert caplog.text.count("hci0: BlueZ has no passive scan") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from unittest.mock import Mock
 
@@ -9,8 +10,9 @@ import pytest
 from bleak.exc import BleakError
 
 from proxyconn import AlarmKind, Fleet, Proxy, RadioState
-from proxyconn._hub import Hub
-from proxyconn._monitor import SETTLE_TIME, Monitor
+from proxyconn.fleet.alarms import SETTLE_TIME, Monitor
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.radio import SharedRadio
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
 from proxyconn_virtual.simulated import SimulatedAir
 from tests.core.fake_radio import FakeRadio
@@ -50,6 +52,23 @@ async def test_a_slot_that_nobody_uses(hub: Hub, alarms: Alarms) -> None:
     assert alarms(PATIENCE) == set()
     kitchen.report(DEVICE)
     assert alarms(PATIENCE + 1) == set()
+
+
+class LentRadio(FakeRadio, SharedRadio):
+    """A radio of which other programs may have slots."""
+
+    is_shared = True
+
+
+async def test_a_slot_of_another_program(hub: Hub, alarms: Alarms) -> None:
+    """On a radio that serves several programs, it is none; unless the radio serves us alone."""
+    lent = LentRadio(hub, "lent")
+    lent.report(DEVICE)
+    alarms(0.0)
+    assert alarms(PATIENCE) == set()
+    lent.is_shared = False
+    alarms(PATIENCE)
+    assert alarms(2 * PATIENCE) == {(AlarmKind.ORPHAN, "lent", DEVICE)}
 
 
 async def test_a_slot_in_use(hub: Hub, alarms: Alarms) -> None:
@@ -137,7 +156,9 @@ async def test_a_fleet_sounds_its_alarms() -> None:
     fleet = Fleet(discover=False)
     with pytest.raises(BleakError, match="not running"):
         fleet.alarms()
-    proxy = VirtualProxy(ProxySpec(name="kitchen"), SimulatedAir([]).radio("kitchen"))
+    proxy = VirtualProxy(
+        ProxySpec(name="kitchen", profile="2026.6.5"), SimulatedAir([]).radio("kitchen")
+    )
     await proxy.start()
     proxy.inject("stale_subscriber")
     async with Fleet([Proxy(proxy.host, proxy.port)], discover=False) as fleet:
@@ -148,4 +169,44 @@ async def test_a_fleet_sounds_its_alarms() -> None:
         assert set(seen) == {AlarmKind.DENIED}
         (alarm,) = fleet.diagnostics()["alarms"]
         assert (alarm["kind"], alarm["source"]) == ("denied", "kitchen")
+    await proxy.stop()
+
+
+async def test_a_late_look_counts_from_the_change(hub: Hub) -> None:
+    """Several changes are looked at together, and what they brought is not younger for that."""
+    kitchen = FakeRadio(hub, "kitchen")
+    monitor = Monitor(hub.radios, hub.queue.links)
+    kitchen.report(DEVICE)
+    monitor.changed(10.0)
+    monitor.changed(10.4)
+    monitor.look(11.0)
+    kitchen.report(DEVICE, OTHER)
+    assert [alarm.since for alarm in monitor.alarms(10.0 + PATIENCE)] == [10.0]
+    [_, second] = monitor.alarms(11.0 + 2 * PATIENCE)
+    assert second.since == 10.0 + PATIENCE
+
+
+@pytest.mark.looptime
+async def test_slots_that_change_together_are_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within a second, and not each by itself."""
+    looks: list[float] = []
+    look = Monitor.look
+
+    def counted(monitor: Monitor, now: float) -> None:
+        looks.append(now)
+        look(monitor, now)
+
+    monkeypatch.setattr(Monitor, "look", counted)
+    proxy = VirtualProxy(ProxySpec(name="kitchen"), SimulatedAir([]).radio("kitchen"))
+    await proxy.start()
+    async with Fleet([Proxy(proxy.host, proxy.port)], discover=False) as fleet:
+        await fleet.ready()
+        await asyncio.sleep(5)
+        looks.clear()
+        began = fleet.loop.time()
+        proxy.inject("slot_leak", 3)
+        await asyncio.sleep(3)
+        assert looks == [pytest.approx(began + 1.0, abs=0.2)]
     await proxy.stop()

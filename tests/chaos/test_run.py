@@ -13,6 +13,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
+SMALL = ("--proxies", "4", "--devices", "9")
+
+BAD_CLIENTS = {"killed", "deaf", "flood", "two minds", "guest half open", "guest linked"}
+
 
 def chaos(*arguments: str) -> dict[str, Any]:
     """Make a run; return what it reports."""
@@ -40,6 +44,7 @@ def test_chaos() -> None:
     assert found["faults"] == sum(found["by name"].values()) > 400
     assert len(found["by name"]) > 40
     assert found["completed"] > 200
+    assert found["looks"] > 1000
     assert found["healing"]["count"] == found["setting"]["devices"]
     assert found["on the clock"] > 75
 
@@ -53,3 +58,14 @@ def test_a_seed_makes_the_same_run_again() -> None:
         del found["in the world"], found["memory"]
     assert first == again
     assert first["outcomes"] != other["outcomes"]
+
+
+@pytest.mark.timeout(120)
+def test_a_storm_around_an_owner() -> None:
+    """It strikes its proxies and its clients, good ones and bad ones: nothing is left of them."""
+    found = chaos(
+        *("--side", "owner", "--strikes", "both", "--seed", "1", "--seconds", "30"), *SMALL
+    )
+    assert found["violations"] == []
+    assert found["healing"]["count"] == found["setting"]["devices"]
+    assert found["by name"].keys() > BAD_CLIENTS

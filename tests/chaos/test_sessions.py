@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bleak.exc import BleakCharacteristicNotFoundError, BleakError
 
-from scripts.chaos_run import sessions
+from scripts.chaos_run import sessions, world
 from scripts.chaos_run.plans import Plan, Step, plan
 from scripts.chaos_run.record import Record
 from scripts.chaos_run.setting import Setting
@@ -91,10 +91,12 @@ class FakeSide:
         """Keep nothing."""
 
 
-async def one_session(side: FakeSide, *names: str, monkeypatch: pytest.MonkeyPatch) -> Record:
+async def one_session(
+    side: FakeSide, *names: str, monkeypatch: pytest.MonkeyPatch, flood: int = 0
+) -> Record:
     """Hold one session of some steps; return what was recorded."""
     steps = tuple(Step(name, b"data", 1.0, None) for name in names)
-    chosen = Plan(0.1, 10.0, None, steps, None, 10.0)
+    chosen = Plan(0.1, 10.0, None, steps, None, 10.0, flood)
     monkeypatch.setattr(sessions, "plan", lambda *args: chosen)
     record = Record()
     device = sessions.Device(Setting(), 0, ADDRESS, side, record)  # type: ignore[arg-type]
@@ -174,6 +176,29 @@ def test_plans_depend_on_seed_device_and_number_alone() -> None:
     assert first == plan(1, ADDRESS, 0, 2.0)
     others = [plan(2, ADDRESS, 0, 2.0), plan(1, "other", 0, 2.0), plan(1, ADDRESS, 1, 2.0)]
     assert all(other != first for other in others)
+
+
+async def test_a_session_may_end_in_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are written all at once, after everything else."""
+    side = FakeSide()
+    await one_session(side, "read", monkeypatch=monkeypatch, flood=30)
+    assert side.client
+    assert side.client.done == ["read", *["command"] * 30, "disconnect"]
+    floods = [plan(1, ADDRESS, number, 2.0).flood for number in range(300)]
+    assert 20 < sum(flood > 0 for flood in floods) < 70
+
+
+def test_commands_in_disorder_are_noticed() -> None:
+    """One that comes after a later one, or twice; another flood begins anew."""
+    disordered: list[str] = []
+    ear = world.Ear(ADDRESS, disordered)
+    for name, number in ((b"name", 0), (b"name", 2), (b"othr", 0), (b"othr", 1)):
+        command = world.flood_command(name, number)
+        assert ear(command) == command[::-1]
+    assert not disordered
+    ear(world.flood_command(b"othr", 1))
+    ear(world.flood_command(b"othr", 0))
+    assert len(disordered) == 2
 
 
 def test_plans_differ() -> None:

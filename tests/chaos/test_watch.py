@@ -12,7 +12,7 @@ import pytest
 from bleak.exc import BleakError
 
 from proxyconn import Alarm, AlarmKind, Allocations
-from proxyconn._monitor import SETTLE_TIME
+from proxyconn.fleet.alarms import SETTLE_TIME
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import VirtualProxy
@@ -222,7 +222,7 @@ async def test_a_slot_that_is_held_in_truth(house: VirtualFleet, record: Record)
     """What the proxy knows counts too, though nobody may have been told."""
     device = SimpleNamespace(address="C0:FF:EE:00:00:01", busy=True)
     storm = Storm(Setting(), [])
-    watch = Watch(FakeSide(), house.proxies, [device], storm, record)  # type: ignore[arg-type, list-item]
+    watch = Watch(FakeSide(), house.proxies, [device], storm, record)  # type: ignore[arg-type]
     house.proxies["proxy-0"].inject("slot_leak")
     watch.look()
     await asyncio.sleep(PATIENCE)

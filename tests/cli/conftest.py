@@ -82,10 +82,14 @@ class Program:
     Args:
         home: folder to use as home.
         secrets: keys that no output may hold.
+
+    Attributes:
+        seconds: how long a command may take to its end.
     """
 
     def __init__(self, home: Path, secrets: list[str]) -> None:
         self.secrets = secrets
+        self.seconds = DEADLINE
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("PROXYCONN_")
         }
@@ -108,7 +112,7 @@ class Program:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=DEADLINE,
+            timeout=self.seconds,
             env=self.environment | more,
             check=False,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxyconn._config import Config, ConfigError, parse_config
+from proxyconn import ScanMode
+from proxyconn.cli.config_file import Config, ConfigError, parse_config
 from proxyconn.radio import Proxy
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -22,6 +23,7 @@ def test_config_full() -> None:
     """Every value there can be is taken over."""
     text = f"""
     discover = false
+    scan = "auto"
     key = "{KEY}"
     [keys]
     attic = "{OTHER}"
@@ -32,6 +34,7 @@ def test_config_full() -> None:
     name = "kitchen"
     [[proxy]]
     host = "fe80::1"
+    scan = "passive"
     """
     config = parse_config(text, "x.toml")
     assert not config.discover
@@ -41,6 +44,8 @@ def test_config_full() -> None:
         Proxy("10.0.0.7", 6054, OTHER, "kitchen"),
         Proxy("fe80::1", 6053, None, None),
     )
+    assert config.scan is ScanMode.AUTO
+    assert [proxy.scan for proxy in config.proxies] == [None, ScanMode.PASSIVE]
     assert config.has_keys
     assert KEY not in repr(config)
     assert OTHER not in repr(config)
@@ -56,6 +61,8 @@ def test_config_full() -> None:
         ('key = "short"', ["encryption key for key", "base64 of 32 bytes"]),
         ('[keys]\nattic = "c2hvcnQ="', ["encryption key for keys: attic", "base64 of 32 bytes"]),
         ("keys = 3", ["keys must be a table"]),
+        ("scan = true", ['scan must be "active", "passive" or "auto"']),
+        ('[[proxy]]\nhost = "a"\nscan = "fast"', ['proxy 1: scan must be "active", "passive"']),
         ("[proxy]\nhost = 1", ["proxy must be a list of tables, each under [[proxy]]"]),
         ("proxy = [1]", ["proxy must be a list of tables, each under [[proxy]]"]),
         ("[[proxy]]\nport = 1", ["proxy 1: host is missing"]),

@@ -9,8 +9,9 @@ import pytest
 import typer
 
 from proxyconn import InvalidKeyError
-from proxyconn.cli.act import parse_characteristic, parse_hex
-from proxyconn.cli.options import fleet_settings, load_config, parse_address, parse_proxy
+from proxyconn.cli.commands.gatt import parse_characteristic, parse_hex
+from proxyconn.cli.option_types import parse_address, parse_proxy
+from proxyconn.cli.options import fleet_settings, load_config
 from proxyconn.radio import Proxy
 
 PROMPTED, CONFIGURED, NAMED, OWN, ENVIRONMENT = (

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from proxyconn import NO_RSSI_VALUE, RadioState
 from proxyconn import Path as DevicePath
-from proxyconn._config import ConfigError, parse_config
-from proxyconn.cli.rows import path_row
-from proxyconn.cli.tables import paths_table
+from proxyconn.cli.config_file import ConfigError, parse_config
+from proxyconn.cli.display.rows import path_row
+from proxyconn.cli.display.tables import paths_table
 from proxyconn_virtual.fleet import VirtualFleet
 from tests.cli.conftest import LAMP, Program
 
@@ -83,7 +83,7 @@ def test_config_pins_and_adapters() -> None:
     [
         ("adapters = 1", "adapters must be true, false or a list"),
         ("adapters = [1]", "adapters must be true, false or a list"),
-        ("[[device]]\nprefer = ['a']", "device 1: address must be an address"),
+        ("[[device]]\nprefer = ['a']", "device 1: address is missing"),
         ("[[device]]\naddress = 'kettle'", "device 1: address must be an address"),
         (
             "[[device]]\naddress = 'C40000000001'\nprefer = 'a'",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from proxyconn.cli.display.tables import devices_table, loudest, proxies_table, slots_table
 from proxyconn.cli.output import printable, value_markup, value_text
-from proxyconn.cli.tables import devices_table, loudest, slots_table
 
 Draw = Callable[[RenderableType], list[str]]
 
@@ -52,6 +52,18 @@ def test_slots_held(console: Console, draw: Draw) -> None:
     assert lines[2].split() == ["kitchen", "ready", *cells, "C4:00:00:00:00:01", "[b]Lamp"]
     assert lines[3] == "C4:00:00:00:00:02"
     assert lines[4].split(maxsplit=4) == ["garage", "gone", "-", "-", "no slots reported"]
+
+
+def test_scan_modes_that_are_known_are_shown(draw: Draw) -> None:
+    """A proxy that scans otherwise than its YAML says is told apart; without any, no column."""
+    known = {"name": "kitchen", "host": None, "port": None, "firmware": "2026.10.0"}
+    state = {"state": "ready", "connectable": True, "slots": None}
+    row = known | state | {"scan_mode": "passive", "configured_scan_mode": "active"}
+    unknown = row | {"scan_mode": None, "configured_scan_mode": None}
+    lines = draw(proxies_table([row, unknown]))
+    assert "passive (YAML: active)" in lines[2]
+    assert "Scan" in lines[0]
+    assert "Scan" not in draw(proxies_table([unknown]))[0]
 
 
 def test_devices_loudest_first(draw: Draw) -> None:

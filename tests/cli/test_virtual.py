@@ -11,7 +11,7 @@ import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from proxyconn._config import parse_config
+from proxyconn.cli.config_file import parse_config
 from tests.cli.conftest import Done, Invoke, Program
 
 CELL = re.compile(r"\s{2,}")
@@ -117,3 +117,53 @@ async def test_virtual_beside_another(program: Program, tmp_path: Path) -> None:
     done = await use(program, file, work, "--proxies", "2")
     assert done.code == 130
     assert f" {prefix}kitchen " in done.out
+
+
+SENSOR = """
+[[peripheral]]
+name = "My sensor"
+address = "C4:00:00:00:09:01"
+rssi = { kitchen = -50 }
+interval = 0.1
+service_data = { fcd2 = "40" }
+"""
+TAG = """
+from proxyconn_virtual.advertising import Advertisement, payload
+from proxyconn_virtual.peripheral import Peripheral
+
+def tags(proxies):
+    said = Advertisement(data=payload(manufacturer_data={0x4C: bytes((len(proxies),))}))
+    return [Peripheral("C4:00:00:00:09:02", "Tag", interval=0.1, advertising=said)]
+"""
+
+
+async def test_virtual_peripherals(program: Program, tmp_path: Path) -> None:
+    """Peripherals of a TOML and of a Python file are heard instead of the household."""
+    file = tmp_path / "virtual.toml"
+    await asyncio.to_thread((tmp_path / "sensor.toml").write_text, SENSOR)
+    await asyncio.to_thread((tmp_path / "tag.py").write_text, TAG)
+
+    async def work() -> None:
+        found = await program.run("scan", "--config", file, "--json", "--for", "1")
+        assert found.code == 0
+        rows = {row["address"]: row for row in found.lines}
+        sensor = rows.pop("C4:00:00:00:09:01")
+        assert sensor["name"] == "My sensor"
+        assert sensor["rssi"] in range(-53, -46)
+        assert rows.pop("C4:00:00:00:09:02")["manufacturer_data"] == {"0x004c": "01"}
+        assert not rows
+
+    files = (str(tmp_path / "sensor.toml"), f"{tmp_path / 'tag.py'}:tags")
+    given = (f"--peripherals={one}" for one in files)
+    done = await use(program, file, work, "--proxies", "1", *given)
+    assert done.code == 130
+    assert "2 devices around" in done.out
+
+
+def test_virtual_peripherals_wrong(invoke: Invoke, tmp_path: Path) -> None:
+    """A file that cannot be used is named, with the key and what to do."""
+    file = tmp_path / "sensor.toml"
+    file.write_text(SENSOR.replace("kitchen", "cellar"))
+    result = invoke("virtual", "--peripherals", file, "--proxies", "2")
+    assert result.exit_code == 2
+    assert "no proxy 'cellar'; there are: kitchen, bedroom" in " ".join(result.output.split())

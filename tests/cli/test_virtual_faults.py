@@ -32,7 +32,7 @@ async def test_virtual_with_faults(program: Program, tmp_path: Path) -> None:
     [
         ("frame_los", "did you mean 'frame_loss'"),
         ("frame_loss=2", "out of range"),
-        ("subscriber_stolen", "2026.7.0"),
+        ("duplicate_slot", "2026.7.0"),
         ("frame_loss@nowhere", "no proxy 'nowhere'"),
         ("=2", "is not NAME[=ARG][@PROXY]"),
         ("wrong_key", "encrypts"),

@@ -164,6 +164,13 @@ TABLE = [
         BleakNotFoundError,
         ErrorKind.DBUS_UNKNOWN_OBJECT,
     ),
+    Row(
+        BleakError(f"[{UNKNOWN_OBJECT}] Method Connect: object not found"),
+        4,
+        0.25,
+        BleakNotFoundError,
+        ErrorKind.DBUS_UNKNOWN_OBJECT,
+    ),
     Row(EOFError(), 9, 0.25, BleakConnectionError, ErrorKind.BUS_CLOSED),
     Row(BrokenPipeError(), 9, 0.0, BleakConnectionError, ErrorKind.BROKEN_PIPE),
     Row(

@@ -11,7 +11,7 @@ from bleak.backends.scanner import AdvertisementData
 from bluetooth_data_tools import mac_to_int
 
 from proxyconn import Allocations, RadioState
-from proxyconn._hub import Hub
+from proxyconn.fleet.radio_hub import Hub
 from proxyconn.radio import SlotLedger
 
 

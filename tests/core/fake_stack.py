@@ -20,6 +20,7 @@ class Plan:
         connected: the device as the adapter sees it that is connected to it.
         valid: whether cached services may be used.
         settles_after: seconds until what a wait is for has happened.
+        closes_after: seconds that it takes to stop following the device.
         settled: object path and limit of each wait.
         links: how many follow the device now.
     """
@@ -27,6 +28,7 @@ class Plan:
     connected: BLEDevice | None = None
     valid: bool = True
     settles_after: float = 1000.0
+    closes_after: float = 0.0
     settled: list[tuple[str, float]] = field(default_factory=list)
     links: int = 0
 
@@ -69,3 +71,4 @@ class FakeStack:
             yield FakeLink(plan)
         finally:
             plan.links -= 1
+            await asyncio.sleep(plan.closes_after)

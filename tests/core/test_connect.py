@@ -17,6 +17,7 @@ from proxyconn import (
     BleakNotFoundError,
     BleakOutOfConnectionSlotsError,
     ErrorKind,
+    GATTError,
     LinkError,
     OutOfSlotsError,
     ProxyconnError,
@@ -141,6 +142,33 @@ async def test_establish_connection_tidies_up_after_changed_services(
     assert changed.calls == ["clear_cache", "disconnect"]
 
 
+@pytest.mark.parametrize("failing", ["clear_cache", "disconnect"])
+@pytest.mark.parametrize(
+    "error", [EOFError(), BrokenPipeError(), KeyError("s"), AttributeError(), BleakError("gone")]
+)
+async def test_a_failure_to_tidy_up_is_not_the_callers(
+    failing: str, error: Exception, script: Callable[..., Any], device: BLEDevice
+) -> None:
+    """After a KeyError the link is closed though the cache was not cleared, and tried again."""
+    changed = script(KeyError("service"), None, repeat=False)
+
+    class Untidy(changed.client_class()):  # type: ignore[misc]
+        async def clear_cache(self) -> bool:
+            return await self.step("clear_cache")
+
+        async def disconnect(self) -> None:
+            await self.step("disconnect")
+
+        async def step(self, name: str) -> bool:
+            changed.calls.append(name)
+            if name == failing:
+                raise error
+            return True
+
+    await establish_connection(Untidy, device, "Kettle")
+    assert changed.calls == ["clear_cache", "disconnect"]
+
+
 async def test_deadline_ends_the_whole_call_with_the_last_error(
     script: Callable[..., Any], device: BLEDevice
 ) -> None:
@@ -204,20 +232,45 @@ async def test_a_device_named_like_an_error_changes_nothing(script: Callable[...
     assert len(cancelled.connects) == 4
 
 
+@pytest.mark.parametrize("error", [TimeoutError(), BleakError("anything")], ids=repr)
+@pytest.mark.parametrize("name", [None, ""], ids=repr)
+async def test_a_device_without_a_name_is_called_by_its_address(
+    error: Exception, name: str | None, script: Callable[..., Any]
+) -> None:
+    """`device.name` is None then, and is what the guide passes."""
+    device = BLEDevice(ADDRESS, name, {})
+    silent = script(error)
+    for deadline in (None, 0.2):
+        with pytest.raises((BleakNotFoundError, BleakConnectionError)) as caught:
+            await establish_connection(
+                silent.client_class(), device, name=device.name, deadline=deadline
+            )
+        assert str(caught.value).startswith(f"{ADDRESS}: ")
+
+
 def device_at(path: str, rssi: int) -> BLEDevice:
     return BLEDevice(ADDRESS, "Kettle", {"path": path, "props": {"RSSI": rssi}})
 
 
 NEAR, FAR = "/org/bluez/hci0/dev_1", "/org/bluez/hci1/dev_1"
 
+BUSY = LinkError("busy", kind=ErrorKind.RADIO_BUSY)
+"""Nothing was tried."""
+
+UNPAIRED = GATTError("refused", 5, kind=ErrorKind.SECURITY)
+
 
 @pytest.mark.parametrize(
     ("error", "fresh", "taken"),
     [
         pytest.param(TimeoutError(), device_at(FAR, -90), FAR, id="present-path-just-failed"),
-        pytest.param(KeyError("s"), device_at(FAR, -66), NEAR, id="4-dB-better-is-too-little"),
-        pytest.param(KeyError("s"), device_at(FAR, -65), FAR, id="5-dB-better-is-enough"),
-        pytest.param(KeyError("s"), device_at(NEAR, -90), NEAR, id="same-path-renewed"),
+        pytest.param(KeyError("s"), device_at(FAR, -90), FAR, id="its-services-changed"),
+        pytest.param(GATTError("s", 133), device_at(FAR, -90), FAR, id="its-attributes-failed"),
+        pytest.param(BleakError("s"), device_at(FAR, -90), FAR, id="it-failed-in-other-words"),
+        pytest.param(UNPAIRED, device_at(FAR, -90), NEAR, id="its-bond-is-not-left-for-a-weaker"),
+        pytest.param(BUSY, device_at(FAR, -66), NEAR, id="4-dB-better-is-too-little"),
+        pytest.param(BUSY, device_at(FAR, -65), FAR, id="5-dB-better-is-enough"),
+        pytest.param(BUSY, device_at(NEAR, -90), NEAR, id="same-path-renewed"),
     ],
 )
 async def test_ble_device_callback_changes_the_path(

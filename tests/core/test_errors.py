@@ -8,6 +8,7 @@ from bleak.exc import (
     BleakDBusError,
     BleakError,
     BleakGATTProtocolError,
+    BleakGATTProtocolErrorCode,
 )
 
 from proxyconn import (
@@ -19,10 +20,14 @@ from proxyconn import (
     BleakOutOfConnectionSlotsError,
     ErrorKind,
     GATTError,
+    OutOfSlotsError,
     calculate_backoff_time,
 )
-from proxyconn._advice import advise
-from proxyconn._failures import RULES, classify
+from proxyconn.errors import AttemptTimeoutError
+from proxyconn.failures.advice import advise
+from proxyconn.failures.rules import RULES, Failure, classify
+
+from .failure_table import TABLE, Row
 
 
 def test_every_kind_has_a_rule_and_a_true_sentence() -> None:
@@ -108,3 +113,76 @@ def test_advice_is_true_of_the_slots() -> None:
     assert "in use by A, B, C" in advise(cancelled, FULL, 0.1)
     assert "slots of kitchen were free: the controller rejected it" in advise(cancelled, FREE, 0.1)
     assert "gave up after 20 s without an answer" in advise(cancelled, FULL, 20.0)
+
+
+def test_a_failure_names_kind_code_and_radio() -> None:
+    """What is known of an error by its type is known of the failure."""
+    full = OutOfSlotsError(
+        "full", code=BleakGATTProtocolErrorCode.INSUFFICIENT_RESOURCE, source="kitchen"
+    )
+    assert classify(full) == Failure(
+        ErrorKind.OUT_OF_SLOTS, BleakGATTProtocolErrorCode.INSUFFICIENT_RESOURCE, "kitchen"
+    )
+    slow = AttemptTimeoutError("too slow", "kitchen")
+    assert classify(slow) == Failure(ErrorKind.TIMEOUT, source="kitchen")
+    refused = BleakGATTProtocolError(BleakGATTProtocolErrorCode.READ_NOT_PERMITTED)
+    assert classify(refused) == Failure(
+        ErrorKind.GATT, BleakGATTProtocolErrorCode.READ_NOT_PERMITTED
+    )
+    assert classify(ValueError("no failure of Bluetooth")) is None
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+def test_each_failure_of_the_contract_has_its_kind_and_wait(row: Row) -> None:
+    """Whether by type, number or words."""
+    failure = classify(row.error)
+    assert failure is not None
+    assert failure.kind is row.kind
+    assert calculate_backoff_time(row.error) == row.wait
+
+
+def test_a_name_in_the_words_of_an_error_is_none_of_them() -> None:
+    """Whatever the device is called."""
+    error = BleakError("connection slot: Disconnected")
+    assert classify(error, ["connection slot"]) == Failure(ErrorKind.DISCONNECTED)
+    assert classify(error) == Failure(ErrorKind.OUT_OF_SLOTS)
+    assert classify(BleakError("whatever")) == Failure(ErrorKind.OTHER)
+
+
+def test_words_of_dbus_errors_are_read_without_the_device_name() -> None:
+    """BlueZ puts few words into an error; a name in them is none of them."""
+    error = BleakDBusError("org.bluez.Error.Failed", ["connection slot: le-connection-abort"])
+    assert classify(error, ["connection slot"]) == Failure(ErrorKind.DBUS)
+    assert classify(error) == Failure(ErrorKind.OUT_OF_SLOTS)
+    assert classify(BleakDBusError("org.bluez.Error.Failed", [])) == Failure(ErrorKind.DBUS)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "blamed"),
+    [
+        (
+            {
+                ErrorKind.SERVICES_CHANGED,
+                ErrorKind.SECURITY,
+                ErrorKind.GATT,
+                ErrorKind.RADIO_BUSY,
+                ErrorKind.FLEET_CLOSED,
+                ErrorKind.IN_USE,
+                ErrorKind.OTHER,
+            },
+            False,
+        ),
+        ({ErrorKind.TIMEOUT, ErrorKind.OUT_OF_SLOTS, ErrorKind.RADIO_UNAVAILABLE}, True),
+    ],
+)
+def test_which_failures_are_held_against_the_radio(kinds: set[ErrorKind], blamed: bool) -> None:
+    """The device's refusals and the caller's mistakes are not."""
+    for kind in kinds:
+        assert Failure(kind).rule.path_failed is blamed
+
+
+def test_only_a_full_proxy_is_waited_for_less_long() -> None:
+    """After a cancelled connect its controller is cleaning up, and a report says nothing."""
+    assert [kind for kind, rule in RULES.items() if rule.slot_may_end_wait] == [
+        ErrorKind.OUT_OF_SLOTS
+    ]

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("fake_stack")]
 def fake_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the fake stack be the one that is installed."""
     point = EntryPoint("fake", "tests.core.fake_stack:FakeStack", "proxyconn.local")
-    monkeypatch.setattr("proxyconn._local.LOCAL_STACKS", (point,))
+    monkeypatch.setattr("proxyconn.local.stack.LOCAL_STACKS", (point,))
 
 
 async def failing(
@@ -149,3 +149,30 @@ async def test_deadline_ends_a_wait(script: Callable[..., Any]) -> None:
         await establish_connection(run.client_class(), local_device(plan), "Kettle", deadline=0.25)
     assert len(run.connects) == 2
     assert plan.links == 0
+
+
+@pytest.mark.parametrize("times", [1, 5])
+async def test_cancelled_as_it_succeeds(script: Callable[..., Any], times: int) -> None:
+    """The link is up, but its client will reach nobody; however often it is cancelled, it ends."""
+    plan, run = Plan(closes_after=1.0), script(1.0)
+    connecting = asyncio.create_task(
+        establish_connection(run.client_class(), local_device(plan), "Kettle")
+    )
+    await asyncio.sleep(1.5)
+    assert plan.links == 0
+    assert not connecting.done()
+    for _ in range(times):
+        connecting.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert run.calls == ["disconnect"]
+
+
+async def test_the_deadline_passes_as_it_succeeds(script: Callable[..., Any]) -> None:
+    """An error means that there is no link."""
+    run = script(1.0)
+    device = local_device(Plan(closes_after=1.0))
+    with pytest.raises(BleakNotFoundError, match=r"Not connected within 1\.5 s"):
+        await establish_connection(run.client_class(), device, "Kettle", deadline=1.5)
+    assert run.calls == ["disconnect"]

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from proxyconn._holding import LEAST_REST, USUAL_HOLD, Holding
-from proxyconn._memory import PATH_HALF_LIFE, RADIO_HALF_LIFE, FailureMemory
+from proxyconn.routing.failure_memory import (
+    FORGOTTEN,
+    PATH_HALF_LIFE,
+    RADIO_HALF_LIFE,
+    Fading,
+    FailureMemory,
+)
+from proxyconn.routing.slot_forecast import LEAST_REST, USUAL_CONNECT, USUAL_HOLD, Holding
 
 ONE, OTHER = "C4:00:00:00:00:01", "C4:00:00:00:00:02"
 
@@ -38,8 +44,49 @@ def test_a_radio_is_judged_by_its_other_devices() -> None:
     assert memory.on_radio("kitchen", 0.0, but=ONE) == 0.0
     assert memory.on_radio("kitchen", 0.0, but=OTHER) == 1.0
     assert memory.on_radio("kitchen", RADIO_HALF_LIFE, but=OTHER) == pytest.approx(0.5)
+    assert memory.on_path(ONE, "kitchen", 0.0) == 3.0
     memory.succeed(OTHER, "kitchen")
     assert memory.on_radio("kitchen", 0.0, but=OTHER) == 0.0
+    assert memory.on_path(ONE, "kitchen", 0.0) == 3.0
+    memory.succeed(ONE, "kitchen")
+    assert memory.on_path(ONE, "kitchen", 0.0) == 0.0
+
+
+def test_what_is_held_against_a_radio_counts_from_then() -> None:
+    """Not from the beginning of time; a success where nothing failed changes nothing."""
+    memory = FailureMemory()
+    memory.succeed(ONE, "kitchen")
+    memory.fail(ONE, "kitchen", 5 * RADIO_HALF_LIFE)
+    assert memory.on_radio("kitchen", 6 * RADIO_HALF_LIFE, but=OTHER) == pytest.approx(0.5)
+    memory.sweep(6 * RADIO_HALF_LIFE)
+    assert memory.on_radio("kitchen", 6 * RADIO_HALF_LIFE, but=OTHER) == pytest.approx(0.5)
+
+
+def test_a_failure_counts_down_to_its_last_weight() -> None:
+    """What has faded to the limit still counts; what has faded below it does not."""
+    assert Fading(FORGOTTEN, 0.0).value(0.0, 1.0) == FORGOTTEN
+    assert Fading(FORGOTTEN, 0.0).value(0.1, 1.0) == 0.0
+
+
+def test_a_radio_shows_how_fast_it_connects() -> None:
+    """The mean follows what is seen, a step at a time."""
+    holding = Holding()
+    holding.connected(USUAL_CONNECT + 2.0)
+    assert holding.connect == pytest.approx(USUAL_CONNECT + 0.6)
+    holding.connected(USUAL_CONNECT - 1.4)
+    assert holding.connect == pytest.approx(USUAL_CONNECT)
+
+
+def test_a_radio_shows_how_long_links_last() -> None:
+    """The mean follows what is seen; a slot of before the fleet was opened says nothing."""
+    holding = Holding()
+    holding.freed(ONE, 100.0)
+    assert holding.hold is None
+    holding.taken(ONE, 0.0)
+    holding.freed(ONE, 4.0)
+    holding.taken(ONE, 10.0)
+    holding.freed(ONE, 16.0)
+    assert holding.hold == pytest.approx(4.6)
 
 
 def test_slots_are_expected_as_others_came_free() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxyconn import RSSI_SWITCH_THRESHOLD, Path, RadioState
-from proxyconn._paths import (
+from proxyconn.routing.path_score import (
     AVOID_DB,
     CROWDED_DB,
     DB_PER_SECOND,
@@ -21,7 +21,7 @@ from proxyconn._paths import (
     rank,
     score_parts,
 )
-from proxyconn._pins import Pin, pins_by_address
+from proxyconn.routing.pins import Pin, pins_by_address
 
 NEAR = Path("near", -50, 1.0, RadioState.READY, connectable=True, slots=3, free=3)
 FAR = replace(NEAR, source="far", rssi=-78)
@@ -96,6 +96,44 @@ def test_required_and_bonded_radios_shut_out_the_others() -> None:
     assert replace(NEAR, pin=Pin.EXCLUDED).obstacle == "another radio is required"
     assert replace(NEAR, state=RadioState.ROBBED).obstacle == "it is robbed"
     assert replace(NEAR, state=RadioState.SILENT).usable
+    assert replace(NEAR, connectable=False).obstacle == "it does not connect"
+    assert replace(NEAR, bonded_elsewhere=True).obstacle == "the bond is with another radio"
+
+
+@pytest.mark.parametrize(
+    ("slots", "free", "db"),
+    [(None, 1, 0.0), (3, None, 0.0), (1, 0, 0.0), (2, 1, 1.0), (2, 0, 1.0), (3, 2, 0.5)],
+)
+def test_crowding_counts_between_several_slots(
+    slots: int | None, free: int | None, db: float
+) -> None:
+    """A radio that does not report slots, or has a single one, is not crowded; one that is full
+    is no more so than one with a last slot."""
+    path = replace(FAR, slots=slots, free=free)
+    assert path.score == pytest.approx(FAR.rssi - CROWDED_DB * db)
+
+
+def test_a_radio_whose_report_is_missing_has_a_slot() -> None:
+    """As far as it tells."""
+    assert replace(NEAR, free=None).has_slot
+    assert replace(NEAR, free=1).has_slot
+    assert not replace(NEAR, free=0).has_slot
+
+
+def test_a_path_is_stale_beyond_its_patience() -> None:
+    """Not at it."""
+    assert not replace(NEAR, age=NEAR.patience).stale
+    assert replace(NEAR, age=NEAR.patience + 0.1).stale
+
+
+def test_the_present_path_is_kept_while_it_works_and_is_free() -> None:
+    """A failure that has faded by half no longer counts, a fresh one and any wait do."""
+    present = replace(NEAR, incumbent=True)
+    assert present.keeps
+    assert not NEAR.keeps
+    assert replace(present, failures=0.4).keeps
+    assert not replace(present, failures=0.5).keeps
+    assert not replace(present, wait=0.1).keeps
 
 
 def test_pins_are_known_by_any_spelling_of_the_address() -> None:

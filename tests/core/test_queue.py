@@ -8,10 +8,10 @@ from unittest.mock import Mock
 import pytest
 
 from proxyconn import ErrorKind, LinkError, OutOfSlotsError, RadioState, RadioUnavailableError
-from proxyconn._hub import Hub
-from proxyconn._queue import PLACE_KEPT, UNREACHABLE_TIMEOUT
-from proxyconn._routing import ATTEMPT_LIMIT, CLOSE_LIMIT
+from proxyconn.fleet.radio_hub import Hub
 from proxyconn.radio import Radio
+from proxyconn.routing.connection_queue import PLACE_KEPT, UNREACHABLE_TIMEOUT
+from proxyconn.routing.known_paths import ATTEMPT_LIMIT, CLOSE_LIMIT
 
 from .fake_radio import FakeRadio
 
@@ -243,8 +243,8 @@ async def test_a_radio_that_does_not_let_go_is_named(hub: Hub) -> None:
         await hub.queue.take(address(1), 4)
 
 
-async def test_radios_that_have_gone_are_waited_for_a_little(hub: Hub) -> None:
-    """A proxy that lost its session is back soon; one that is gone for good ends the wait."""
+async def test_radios_that_lost_their_session_are_waited_for_a_little(hub: Hub) -> None:
+    """A proxy that lost its session is back soon; one that has gone ends the wait at once."""
     radio = FakeRadio(hub, "kitchen")
     radio.hear(address(1), -50)
     radio.become(RadioState.CONNECTING)
@@ -258,6 +258,58 @@ async def test_radios_that_have_gone_are_waited_for_a_little(hub: Hub) -> None:
     loop = asyncio.get_running_loop()
     started = loop.time()
     with pytest.raises(RadioUnavailableError, match="kitchen: it is gone"):
+        await hub.queue.take(address(1), 100)
+    assert loop.time() == started
+
+
+async def test_robbed_radio_is_waited_for_a_little(hub: Hub) -> None:
+    """What was taken is taken back at once, as a rule, and its problem is told all the same."""
+    radio = FakeRadio(hub, "kitchen")
+    radio.hear(address(1), -50)
+    radio.problem = "another client took over its subscription"
+    radio.become(RadioState.ROBBED)
+    task = ask(hub, 1)
+    await asyncio.sleep(UNREACHABLE_TIMEOUT / 2)
+    radio.problem = None
+    radio.become(RadioState.READY)
+    assert await task is radio
+
+
+async def test_who_waits_is_told_at_once_that_the_radio_has_gone(hub: Hub) -> None:
+    """With another path, that one is waited for."""
+    radios = [FakeRadio(hub, name, 1) for name in ("near", "far")]
+    for number, radio in enumerate(radios):
+        radio.hear(address(1), -50)
+        radio.hear(address(2 + number), -50)
+        radio.report(OTHERS[number])
+    both, near_only = ask(hub, 1), ask(hub, 2)
+    await settle()
+    radios[0].become(RadioState.GONE)
+    with pytest.raises(RadioUnavailableError, match="near: it is gone"):
+        await near_only
+    assert asyncio.get_running_loop().time() == 0
+    assert not both.done()
+    radios[1].report()
+    assert await both is radios[1]
+
+
+async def test_a_radio_that_stays_away_is_waited_for_once(hub: Hub) -> None:
+    """Not in each attempt anew; when it has been back, it is."""
+    radio = FakeRadio(hub, "kitchen")
+    radio.hear(address(1), -50)
+    radio.become(RadioState.CONNECTING)
+    loop = asyncio.get_running_loop()
+    for waited in (UNREACHABLE_TIMEOUT, UNREACHABLE_TIMEOUT, UNREACHABLE_TIMEOUT):
+        with pytest.raises(RadioUnavailableError, match="kitchen: it is connecting"):
+            await hub.queue.take(address(1), 100)
+        assert loop.time() == pytest.approx(waited, abs=0.5)
+        await asyncio.sleep(0.1)
+    radio.become(RadioState.READY)
+    assert await hub.queue.take(address(1), 100) is radio
+    hub.queue.give_back(address(1))
+    radio.become(RadioState.CONNECTING)
+    started = loop.time()
+    with pytest.raises(RadioUnavailableError):
         await hub.queue.take(address(1), 100)
     assert loop.time() - started == pytest.approx(UNREACHABLE_TIMEOUT, abs=0.5)
 

@@ -8,8 +8,9 @@ from unittest.mock import Mock
 import pytest
 
 from proxyconn import ErrorKind, LinkError, OutOfSlotsError
-from proxyconn._hub import Hub
+from proxyconn.fleet.radio_hub import Hub
 from proxyconn.radio import Radio
+from proxyconn.routing.slot_refusals import REST
 
 from .fake_radio import FakeRadio
 
@@ -111,6 +112,7 @@ async def test_a_radio_that_left_is_forgotten(hub: Hub) -> None:
     await given_after(hub, DEVICE)
     refuse(hub, radio, DEVICE)
     hub.radio_removed(radio)
+    hub.radio_removed(radio)
     hub.radio_added(radio)
     radio.hear(DEVICE, -50)
     assert await given_after(hub, DEVICE) == (radio, 0.0)
@@ -137,3 +139,25 @@ async def test_another_failure_is_no_refusal(hub: Hub) -> None:
     hub.link_ended(DEVICE)
     hub.attempt_ended(DEVICE, radio, LinkError("lost", kind=ErrorKind.LINK_TERMINATED))
     assert await given_after(hub, DEVICE) == (radio, 0.0)
+
+
+async def test_a_refusal_lasts_as_long_as_the_wait_for_a_slot(hub: Hub) -> None:
+    """And not a moment longer; another device is asked for at once."""
+    radio = FakeRadio(hub, "kitchen")
+    refusals = hub.routing.refusals
+    refusals.add(DEVICE, radio, 0.0)
+    refusals.add(OTHER, radio, 3.0)
+    assert refusals.stands(DEVICE, radio, REST - 0.1)
+    assert not refusals.stands(DEVICE, radio, REST)
+    assert refusals.stands(OTHER, radio, REST)
+    assert not refusals.stands(OTHER, radio, 3.0 + REST)
+
+
+async def test_the_first_report_ends_the_refusals_of_before(hub: Hub) -> None:
+    """A radio that had not reported had no free slot to speak of."""
+    radio = FakeRadio(hub, "kitchen", 0)
+    refusals = hub.routing.refusals
+    refusals.add(DEVICE, radio, 0.0)
+    assert refusals.stands(DEVICE, radio, 1.0)
+    hub.slots_changed(radio, radio.ledger.update(1, 1, []))
+    assert not refusals.stands(DEVICE, radio, 1.0)

@@ -13,8 +13,8 @@ from proxyconn import (
     LinkError,
     establish_connection,
 )
-from proxyconn._hub import Hub
-from proxyconn._routed import DeviceRoute
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
 
 from .fake_radio import FakeRadio
 

@@ -11,8 +11,8 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTServiceCollection
 
 from proxyconn import BleakClientWithServiceCache, RadioState
-from proxyconn._hub import Hub
-from proxyconn._routed import DeviceRoute
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
 
 from .fake_radio import FakeRadio
 

@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyconn import AllocationChange, Allocations, RadioUnavailableError
+from proxyconn import (
+    AllocationChange,
+    AllocationChangeEvent,
+    Allocations,
+    RadioUnavailableError,
+)
 from proxyconn.radio import SlotLedger, SlotQueue
 
 A, B, C = "C4:00:00:00:00:0A", "C4:00:00:00:00:0B", "C4:00:00:00:00:0C"
@@ -42,8 +47,8 @@ def test_ledger_reports_changes() -> None:
     """Each report says which addresses came and went; the end of the session frees all."""
     ledger = SlotLedger("kitchen")
     taken = ledger.update(1, 2, [A])
-    assert [(e.change, e.address, e.path) for e in taken] == [
-        (AllocationChange.ALLOCATED, A, f"kitchen/{A}")
+    assert taken == [
+        AllocationChangeEvent(AllocationChange.ALLOCATED, f"kitchen/{A}", "kitchen", A)
     ]
     moved = ledger.update(1, 2, [B])
     assert [(e.change, e.address) for e in moved] == [
@@ -65,6 +70,32 @@ def test_ledger_trusts_absence_only_in_a_whole_list() -> None:
     ledger.update(1, 3, [A, A])
     assert ledger.holds(A)
     assert ledger.available == 1
+
+
+def test_ledger_after_a_session_is_a_new_one() -> None:
+    """Nothing of the last session holds in the next, and no absence is proven before a report."""
+    ledger = SlotLedger("kitchen")
+    ledger.update(1, 2, [A])
+    ledger.claim(B)
+    ledger.clear()
+    assert ledger == SlotLedger("kitchen")
+    assert not ledger.holds(A)
+    assert not ledger.has_lost(A)
+
+
+def test_ledger_has_no_more_than_is_free() -> None:
+    """Claims that outnumber the free slots, when others were faster, leave none to give."""
+    ledger = SlotLedger("kitchen")
+    ledger.update(2, 2, [])
+    assert ledger.claim(A)
+    assert ledger.claim(B)
+    assert ledger.claims == {A, B}
+    ledger.update(1, 2, [C])
+    assert ledger.available == 0
+    ledger.drop_claim(A)
+    ledger.drop_claim(B)
+    assert ledger.available == 1
+    assert ledger.claims == frozenset()
 
 
 @given(
@@ -187,8 +218,9 @@ async def test_queue_fails_its_waiters_when_the_radio_goes(queue: SlotQueue) -> 
     await asyncio.sleep(1)
     queue.fail("kitchen is gone")
     for waiter in waiters:
-        with pytest.raises(RadioUnavailableError, match="kitchen is gone"):
+        with pytest.raises(RadioUnavailableError, match="kitchen is gone") as caught:
             await waiter
+        assert caught.value.source == "kitchen"
     assert asyncio.get_running_loop().time() == pytest.approx(1)
 
 
@@ -202,3 +234,46 @@ async def test_next_free_waits_for_a_report(queue: SlotQueue) -> None:
     report(queue)
     assert await waiting
     assert asyncio.get_running_loop().time() == pytest.approx(5)
+    assert queue.waiting == 0
+
+
+@pytest.mark.looptime
+async def test_next_free_is_not_ended_by_a_report_of_none(queue: SlotQueue) -> None:
+    """Nor by a slot that is promised to somebody else."""
+    waiting = asyncio.create_task(queue.next_free(4))
+    await asyncio.sleep(1)
+    report(queue, "another")
+    await asyncio.sleep(1)
+    queue.ledger.update(1, 1, [])
+    queue.ledger.claim(A)
+    queue.notify()
+    assert not await waiting
+    assert asyncio.get_running_loop().time() == pytest.approx(4)
+
+
+@pytest.mark.looptime
+async def test_until_left_ends_with_the_report_without_the_address(queue: SlotQueue) -> None:
+    """Neither with a report that still has it, nor late; at once where it is not there."""
+    waiting = asyncio.create_task(queue.until_left("held", 10))
+    await asyncio.sleep(1)
+    report(queue, "held")
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    report(queue, "another")
+    assert await waiting
+    assert await queue.until_left("held", 10)
+    assert asyncio.get_running_loop().time() == pytest.approx(2)
+
+
+@pytest.mark.looptime
+async def test_those_who_wait_for_a_slot_are_counted(queue: SlotQueue) -> None:
+    """Who only watches is not one of them."""
+    tasks = [
+        asyncio.create_task(queue.claim(A, 2)),
+        asyncio.create_task(queue.claim(B, 2)),
+        asyncio.create_task(queue.next_free(2)),
+    ]
+    await asyncio.sleep(1)
+    assert queue.waiting == 2
+    assert not any(await asyncio.gather(*tasks))
+    assert queue.waiting == 0

@@ -8,10 +8,10 @@ from unittest.mock import Mock
 import pytest
 
 from proxyconn import OutOfSlotsError, RadioState, UnsupportedError
-from proxyconn._hub import Hub
-from proxyconn._memory import FailureMemory
-from proxyconn._queue import PLACE_KEPT, UNREACHABLE_TIMEOUT
-from proxyconn._sightings import STALE_AT_MOST
+from proxyconn.advertisements.merged_device import STALE_AT_MOST
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.routing.connection_queue import PLACE_KEPT, UNREACHABLE_TIMEOUT
+from proxyconn.routing.failure_memory import FailureMemory
 
 from .fake_radio import FakeRadio
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from proxyconn import BleakClientWithServiceCache, RadioState
 from proxyconn_esphome import ProxySession
-from proxyconn_esphome._listener import SessionListener
+from proxyconn_esphome.session.listener import SessionListener, SessionView
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.faults import Drop
 from proxyconn_virtual.peripheral import Outcome, Peripheral
@@ -42,7 +42,7 @@ class States(SessionListener):
         self.seen = [session.state]
         session.add_listener(self)
 
-    def session_changed(self, session: ProxySession) -> None:
+    def session_changed(self, session: SessionView) -> None:
         if self.seen[-1] is not session.state:
             self.seen.append(session.state)
 

@@ -13,7 +13,7 @@ from bleak.backends.device import BLEDevice
 from proxyconn import Proxy
 from proxyconn.radio import ROUTE
 from proxyconn_esphome import ESPHomeClient, ProxySession
-from proxyconn_esphome._route import SessionRoute
+from proxyconn_esphome.session_route import SessionRoute
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import (
     CharacteristicSpec,
@@ -92,7 +92,7 @@ class House:
         details = {
             "source": self.session.name,
             "address_type": 1,
-            ROUTE: SessionRoute(self.session, -50),
+            ROUTE: SessionRoute(self.session, -50, ESPHomeClient),
         }
         return BLEDevice(address(number), f"device {number}", details)
 

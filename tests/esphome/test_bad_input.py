@@ -175,12 +175,22 @@ async def test_failed_open_keeps_its_first_reason(
     reason: int, kind: ErrorKind, open_house: Open
 ) -> None:
     """Of the two notices of a failed open the first counts; the next connect is not hurt."""
-    house = await open_house(peripheral(outcomes=[Outcome(reason=reason)]))
+    house = await open_house(peripheral(outcomes=[Outcome(reason=reason)]), profile="2026.7.0")
+    await _fails_once(house, kind, reason)
+
+
+async def test_failed_open_is_told_as_a_stack_error(open_house: Open) -> None:
+    """The one notice of today's firmware counts, and the next connect is not hurt."""
+    house = await open_house(peripheral(outcomes=[Outcome(reason=0x3E)]))
+    await _fails_once(house, ErrorKind.STACK_ERROR, 0x85)
+
+
+async def _fails_once(house: House, kind: ErrorKind, code: int) -> None:
     client = BleakClientWithServiceCache(house.device())
     with pytest.raises(LinkError) as caught:
         await client.connect()
     assert caught.value.kind is kind
-    assert caught.value.code == reason
+    assert caught.value.code == code
     await client.connect()
     assert await client.read_gatt_char(READ) == b"hello"
     await client.disconnect()

@@ -130,3 +130,14 @@ async def test_disconnect_cancelled_at_every_await(late: bool, open_house: Open)
         if not disconnecting.reached:
             break
     assert step > 1
+
+
+async def test_disconnect_is_asked_for_once(open_house: Open) -> None:
+    """A second one, from a disconnect that was cancelled, would have an answer of its own."""
+    house = await open_house()
+    client = BleakClientWithServiceCache(house.device())
+    await client.connect()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.ensure_future(CancelledAt(client.disconnect(), 1, late=False).run())
+    await house.all_free()
+    assert house.proxy.snapshot().received["BluetoothDeviceRequest"] == 2

@@ -19,7 +19,8 @@ from proxyconn import (
 )
 from proxyconn_esphome import ConnectionReason
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual.faults import Drop
+from proxyconn_virtual.faults import Delay, Drop
+from proxyconn_virtual.firmware.profiles import PROFILES
 from proxyconn_virtual.peripheral import Peripheral
 from proxyconn_virtual.radio import LinkParameters
 from tests.esphome.conftest import (
@@ -157,6 +158,16 @@ async def test_disconnect_is_idempotent_and_tells_once(open_house: Open) -> None
         await client.read_gatt_char(READ)
 
 
+async def test_disconnect_waits_for_the_slot(open_house: Open) -> None:
+    """It is over once the proxy reports the slot free, however late after the link's end."""
+    house = await open_house()
+    client = BleakClientWithServiceCache(house.device())
+    await client.connect()
+    house.proxy.injectors.append(Delay(pb.BluetoothConnectionsFreeResponse, seconds=0.3))
+    await client.disconnect()
+    assert house.session.ledger.free == 3
+
+
 async def test_connecting_twice_is_refused(open_house: Open) -> None:
     """Neither the same client nor another one of this program opens a second link."""
     house = await open_house()
@@ -258,7 +269,7 @@ async def test_link_loss_is_told_once_with_its_reason(open_house: Open) -> None:
         await dropped.wait()
     await house.all_free()
     assert calls == [client]
-    with pytest.raises(BleakError):
+    with pytest.raises(NotConnectedError, match=r"the link was lost: .*TERMINATE_PEER_USER"):
         await client.write_gatt_char(ECHO, b"x", response=True)
 
 
@@ -280,9 +291,7 @@ async def test_old_firmware_is_named_with_the_version_it_needs(open_house: Open)
             await client.set_connection_params(800, 800, 0, 600)
 
 
-@pytest.mark.parametrize(
-    "profile", ["2024.11", "2025.5", "2025.9", "2026.1", "2026.6.5", "2026.7.0", "2026.8"]
-)
+@pytest.mark.parametrize("profile", PROFILES)
 async def test_every_firmware_profile_connects(profile: str, open_house: Open) -> None:
     """Each firmware the virtual proxy knows is read from and let go of."""
     house = await open_house(profile=profile)

@@ -7,8 +7,8 @@ from aioesphomeapi.ble_defs import BLEConnectionError
 
 from proxyconn import ErrorKind
 from proxyconn_esphome import ConnectionReason, GattStatus, PairingStatus
-from proxyconn_esphome._link_state import MOVES, LinkEvent, LinkMoveError, LinkState, next_state
 from proxyconn_esphome.codes import KIND_OF_REASON, kind_of_reason, kind_of_status
+from proxyconn_esphome.link.states import MOVES, LinkEvent, LinkMoveError, LinkState, next_state
 
 
 def test_reasons_agree_with_aioesphomeapi() -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from proxyconn_esphome._discovery import SERVICE_TYPE, FoundDevice, ProxyBrowser
+from proxyconn_esphome.wire.mdns import SERVICE_TYPE, FoundDevice, ProxyBrowser
 from tests.esphome.conftest import until
 
 NODE = f"garage-{os.getpid():x}"
@@ -79,5 +79,19 @@ async def test_device_is_found_seen_and_left(notes: Notes) -> None:
         assert not notes.left
         await device.async_unregister_all_services()
         await until(lambda: notes.left == 1)
+    finally:
+        await device.async_close()
+
+
+@pytest.mark.parametrize(
+    ("project", "is_shared"), [("proxyconn.serve", True), ("esphome.x", False)]
+)
+async def test_owners_are_told_apart(notes: Notes, project: str, is_shared: bool) -> None:
+    """An owner's proxies say in their records what they are made as."""
+    device = AsyncZeroconf(interfaces=["127.0.0.1"])
+    try:
+        await (await device.async_register_service(service(6053, project_name=project)))
+        await until(lambda: bool(notes.found))
+        assert notes.found[-1].is_shared is is_shared
     finally:
         await device.async_close()

@@ -10,13 +10,15 @@ from bleak.exc import BleakError
 
 from proxyconn.radio import RadioUnavailableError
 from proxyconn_esphome import ProxySession
-from proxyconn_esphome._listener import SessionListener
+from proxyconn_esphome.session.listener import SessionListener
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.faults import Drop
+from proxyconn_virtual.firmware.profiles import PROFILES
 from proxyconn_virtual.peripheral import Outcome
 from tests.esphome.clocked import (
     CONNECTING,
     DENIED,
+    NUMBER,
     READY,
     ROBBED,
     SILENT,
@@ -30,9 +32,14 @@ from tests.esphome.clocked import (
     program,
     received,
 )
-from tests.esphome.conftest import READ, House, houses
+from tests.esphome.conftest import READ, House, houses, until
+from tests.virtual.conftest import WITHOUT_CACHE
 
 pytestmark = pytest.mark.looptime
+
+NEWEST_WINS = [name for name, one in PROFILES.items() if one.newest_subscriber_wins]
+FIRST_WINS = [name for name in PROFILES if name not in NEWEST_WINS]
+REQUEST = "BluetoothDeviceRequest"
 
 
 # Silence
@@ -86,6 +93,7 @@ async def test_flipped_scan_mode_cures_a_hung_scan_and_is_flipped_back() -> None
         assert house.session.diagnostics()["health"]["scanner"] == {
             "state": "running",
             "mode": "active",
+            "configured_mode": "active",
         }
 
 
@@ -149,6 +157,49 @@ async def test_robbed_session_takes_its_subscription_back() -> None:
         assert house.proxy.snapshot().subscriber == "proxyconn"
 
 
+@pytest.mark.parametrize("profile", NEWEST_WINS)
+@pytest.mark.parametrize("heard", [True, False])
+async def test_theft_is_noticed_in_time(profile: str, heard: bool) -> None:
+    """It takes less than 20 s, whenever it happens, and where nothing is heard anyway as well."""
+    devices = [device() if heard else far()]
+    for after in range(20, 34, 2):
+        async with a_house(*devices, profile=profile) as house, another_client(house) as thief:
+            states = States(house.session)
+            await asyncio.sleep(after)
+            thief.subscribe()
+            await asyncio.sleep(15.5)
+            assert ROBBED in states.seen, after
+
+
+@pytest.mark.parametrize("profile", NEWEST_WINS)
+async def test_theft_is_noticed_by_a_connect(profile: str) -> None:
+    """A slot that is not reported within a second is reported to somebody else."""
+    async with a_house(profile=profile) as house, another_client(house) as thief:
+        await asyncio.sleep(3)
+        thief.subscribe()
+        await asyncio.sleep(0.1)
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(RadioUnavailableError, match="took over its advertisement subscription"):
+            await house.client().connect(False)
+        assert asyncio.get_running_loop().time() - started < 3.5
+
+
+@pytest.mark.parametrize("profile", FIRST_WINS)
+async def test_nothing_is_asked_where_nobody_steals(profile: str) -> None:
+    """Short silence, and a slot that is not reported, are no reason for a question there."""
+    async with a_house(profile=profile) as house:
+        await asyncio.sleep(3)
+        mute(house)
+        before = received(house, REQUEST)
+        house.proxy.injectors.append(Drop(pb.BluetoothConnectionsFreeResponse))
+        house.proxy.injectors.append(Drop(pb.BluetoothDeviceConnectionResponse))
+        connecting = asyncio.create_task(house.client().connect(False))
+        await asyncio.sleep(8)
+        assert received(house, REQUEST) == before + 1
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+
+
 async def test_robbed_session_ends_its_links_once() -> None:
     """What a link says goes to the thief, so it is lost; its slot is freed on the proxy."""
     lost: list[object] = []
@@ -165,6 +216,24 @@ async def test_robbed_session_ends_its_links_once() -> None:
         await house.all_free()
         async with program(house) as client:
             assert await client.read_gatt_char(READ) == b"hello"
+
+
+async def test_robbed_session_leaves_the_links_of_the_other_client_alone() -> None:
+    """Who gives way asks for the end of its links once: what is there later is not its own."""
+    async with a_house(profile=TAKES_OVER) as house, another_client(house) as thief:
+        thief.subscribe()
+        await asyncio.sleep(60)
+        await program(house).connect()
+        thief.subscribe()
+        await until(lambda: house.session.state is ROBBED, 30)
+        thief.ask(WITHOUT_CACHE, NUMBER)
+        await asyncio.sleep(1)
+        before = received(house, REQUEST)
+        await asyncio.sleep(290)
+        assert received(house, REQUEST) == before
+        await asyncio.sleep(400)
+        assert house.session.subscription.held
+        assert house.proxy.snapshot().free == house.slots_before - 1
 
 
 async def test_robbed_session_does_not_fight() -> None:
@@ -245,3 +314,21 @@ async def test_old_firmware_that_serves_another_client_is_denied() -> None:
                 await first.close()
                 await asyncio.sleep(70)
                 assert session.state is READY
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_closing_leaves_the_scan_mode_as_it_was(cancelled: bool) -> None:
+    """The mode is the proxy's own: a session that is closed while it is flipped flips it back."""
+    async with a_house(far()) as house:
+        scanner = house.proxy.bluetooth.scanner
+        before = scanner.mode
+        async with asyncio.timeout(300):
+            while scanner.mode == before:  # noqa: ASYNC110 - the proxy tells nobody else
+                await asyncio.sleep(0.5)
+        closing = asyncio.create_task(house.session.aclose())
+        if cancelled:
+            await asyncio.sleep(0)
+            closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        await asyncio.sleep(30)
+        assert scanner.mode == before

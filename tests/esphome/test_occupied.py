@@ -16,9 +16,10 @@ from proxyconn.radio import (
     RadioUnavailableError,
 )
 from proxyconn_esphome import ProxySession
-from proxyconn_esphome._listener import SessionListener
+from proxyconn_esphome.session.listener import SessionListener, SessionView
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual.faults import Drop, Lose, RadioEvent
+from proxyconn_virtual.faults import Drop, Injector, Lose, Passed, RadioEvent
+from proxyconn_virtual.named_faults.model import FOREIGN
 from proxyconn_virtual.peripheral import Outcome
 from tests.esphome.clocked import (
     NUMBER,
@@ -26,21 +27,26 @@ from tests.esphome.clocked import (
     WEDGED,
     States,
     a_house,
+    another_client,
     device,
     mute,
     program,
     received,
 )
 from tests.esphome.conftest import READ, address
+from tests.virtual.conftest import WITHOUT_CACHE
 
 pytestmark = pytest.mark.looptime
+
+WEDGES = "2026.7.0"
+"""The last firmware in which nothing but a restart ends an attempt whose end was lost."""
 
 # Endless attempts
 
 
 async def test_endless_attempt_is_told() -> None:
     """A lost OPEN_EVT blocks connecting and scanning for ever; nobody is sent there any more."""
-    async with a_house(device(1), device(2), device(3)) as house:
+    async with a_house(device(1), device(2), device(3), profile=WEDGES) as house:
         await asyncio.sleep(2)
         house.proxy.injectors.append(Lose(RadioEvent.OPEN, NUMBER))
         states = States(house.session)
@@ -59,6 +65,22 @@ async def test_endless_attempt_is_told() -> None:
         await house.session.ready(30)
         async with program(house) as client:
             assert await client.read_gatt_char(READ) == b"hello"
+
+
+@pytest.mark.parametrize(("profile", "seconds"), [("2026.8", 11.0), ("2026.10", 1.0)])
+async def test_endless_attempt_is_over_with_a_disconnect(profile: str, seconds: float) -> None:
+    """Newer firmware ends what was given up by force after 10 s, or cancels it at once."""
+    async with a_house(device(1), device(2), profile=profile) as house:
+        house.proxy.inject("wedged_connecting", address(1))
+        states = States(house.session)
+        with pytest.raises(TimeoutError):
+            await house.client(1).connect(False, timeout=5)
+        started = asyncio.get_running_loop().time()
+        await house.client(2).connect(False)
+        assert asyncio.get_running_loop().time() - started < seconds
+        await asyncio.sleep(60)
+        assert not house.session.attempts.under_way
+        assert states.seen == [READY]
 
 
 async def test_endless_attempts_without_a_list_of_slots_are_told() -> None:
@@ -86,7 +108,7 @@ def _is_of_a_device(message: Message) -> bool:
 
 async def test_wedged_proxy_that_is_heard_is_ready() -> None:
     """A proxy that scans does not hang in an attempt, whatever its list says."""
-    async with a_house(device(1), device(2)) as house:
+    async with a_house(device(1), device(2), profile=WEDGES) as house:
         house.proxy.injectors.append(Lose(RadioEvent.OPEN, NUMBER))
         drop = mute(house)
         with pytest.raises(TimeoutError):
@@ -141,10 +163,11 @@ class Occupied(SessionListener):
 
     def __init__(self, session: ProxySession) -> None:
         self.seen: list[int] = []
+        self._session = session
         session.add_listener(self)
 
-    def session_slots(self, session: ProxySession, events: Sequence[AllocationChangeEvent]) -> None:
-        self.seen.append(len(session.attempts.under_way))
+    def session_slots(self, session: SessionView, events: Sequence[AllocationChangeEvent]) -> None:
+        self.seen.append(len(self._session.attempts.under_way))
 
 
 async def test_orphans_are_freed() -> None:
@@ -186,7 +209,7 @@ async def test_incomplete_list_shows_no_orphans() -> None:
 
 async def test_second_slot_of_a_device_is_freed_after_its_link() -> None:
     """While the link is up the second slot cannot be told from its own; then it is an orphan."""
-    async with a_house() as house:
+    async with a_house(profile="2026.7.0") as house:
         house.proxy.inject("duplicate_slot")
         async with program(house) as client:
             await asyncio.sleep(60)
@@ -213,10 +236,20 @@ async def test_link_that_ended_unnoticed_is_found_by_asking() -> None:
         assert lost == [client]
 
 
+class Stubborn(Injector):
+    """Lets nobody free a slot that was leaked."""
+
+    def incoming(self, message: Message) -> Passed:
+        if isinstance(message, pb.BluetoothDeviceRequest) and FOREIGN < message.address < NUMBER:
+            return ()
+        return (message,)
+
+
 async def test_a_promised_slot_that_is_gone_is_not_asked_for() -> None:
     """Slots that fill up while a client waits for its turn are no reason to send it in vain."""
     slow = [Outcome(after=10.0)]
     async with a_house(device(1, slow), device(2), slots=2) as house:
+        house.proxy.injectors.append(Stubborn())
         first = asyncio.create_task(house.client(1).connect(False))
         await asyncio.sleep(1)
         second = asyncio.create_task(house.client(2).connect(False))
@@ -246,3 +279,41 @@ async def test_a_promise_of_the_last_session_is_made_anew() -> None:
         assert claims == set()
         assert house.session.ledger.claims == {address(1)}
         await waiting
+
+
+@pytest.mark.parametrize(("wanted", "seconds"), [(True, 0.5), (False, 5.0)])
+async def test_what_a_stranger_asked_for_makes_way(wanted: bool, seconds: float) -> None:
+    """Its answer comes to us, so nobody waits for it; without delay if an attempt stands behind."""
+    never = [Outcome(after=math.inf)]
+    async with a_house(device(1), device(2, never)) as house, another_client(house) as stranger:
+        await asyncio.sleep(3)
+        stranger.ask(WITHOUT_CACHE, NUMBER + 1)
+        await asyncio.sleep(0.1)
+        started = asyncio.get_running_loop().time()
+        if wanted:
+            await house.client(1).connect(False)
+        else:
+            await asyncio.sleep(seconds - 1)
+            assert house.proxy.snapshot().free == 2
+        async with asyncio.timeout(20):
+            while (address(2), "connecting") in house.proxy.snapshot().slots:  # noqa: ASYNC110 - as it is
+                await asyncio.sleep(0.1)
+        took = asyncio.get_running_loop().time() - started
+        assert took < 0.5 if wanted else took >= seconds
+
+
+async def test_what_a_thief_asks_for_is_left_alone() -> None:
+    """A link that a robbed session did not ask for may be that of whoever has the subscription."""
+    slow = [Outcome(after=5.0)]
+    async with a_house(device(1), device(2, slow)) as house, another_client(house) as thief:
+        await asyncio.sleep(3)
+        ours = asyncio.create_task(house.client(1).connect(False))
+        thief.subscribe()
+        thief.ask(WITHOUT_CACHE, NUMBER + 1)
+        for _ in range(50):
+            await asyncio.sleep(0.1)
+            house.session.request_slots()
+        await asyncio.sleep(1.0)
+        assert (address(2), "established") in house.proxy.snapshot().slots
+        ours.cancel()
+        await asyncio.gather(ours, return_exceptions=True)

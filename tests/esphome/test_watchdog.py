@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxyconn_esphome._watchdog import MOST_PATIENCE, RUNG_TIME, SILENT_AFTER, Step, Watchdog
+from proxyconn_esphome.session.silence_watchdog import (
+    MOST_PATIENCE,
+    RUNG_TIME,
+    SILENT_AFTER,
+    Step,
+    Watchdog,
+)
 
 
 def steps(

@@ -176,6 +176,10 @@ class Home:
         self.near.injectors.append(self._tap)
         return undo
 
+    def begin(self) -> None:
+        """Count the seconds from now on: only now the fault is felt."""
+        self._struck = self.now
+
     def notices(self) -> list[tuple[bool, int, int]]:
         """Return connected, MTU and error of each notice that the first proxy has sent since."""
         return [

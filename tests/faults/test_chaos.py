@@ -61,7 +61,9 @@ class Users:
             await client.disconnect()
 
 
-@pytest.mark.parametrize(("profile", "seed"), [("2025.5", 0), ("2026.6.5", 1), ("2026.8", 2)])
+@pytest.mark.parametrize(
+    ("profile", "seed"), [("2025.5", 0), ("2026.6.5", 1), ("2026.8", 2), ("2026.10", 3)]
+)
 async def test_chaos(open_home: OpenHome, profile: str, seed: int) -> None:
     """No call hangs, no error is untyped, each link ends once, and every slot comes back."""
     home = await open_home(Name.REPLY_REORDER, profile, "kitchen bedroom", DEVICES)

@@ -60,7 +60,8 @@ async def test_radio_256_at_once(open_home: OpenHome, profile: str) -> None:
     home.strike(2)
     client = await home.connect()
     home.record("connected by the third attempt")
-    assert 8.0 < home.since < 12.0
+    # From 2026.8 on a refusal looks like any failed attempt: 133.
+    assert (2.0 if home.near.profile.backend else 8.0) < home.since < 12.0
     await client.disconnect()
     await home.all_free()
 
@@ -132,12 +133,14 @@ async def test_late_disconnect_event(open_home: OpenHome, profile: str) -> None:
     client = await home.connect()
     await asyncio.sleep(2.0)
     undo()
-    assert 22 in home.reasons()
+    waits = home.near.profile.backend
+    # From 2026.8 on such a link is not over, but its end is waited for and forced after 10 s.
+    assert waits or 22 in home.reasons()
     if client.is_connected:
         await client.disconnect()
     await home.works()
     home.record("connected again")
-    assert home.since < 10.0
+    assert home.since < (25.0 if waits else 10.0)
     await home.all_free()
     assert len(home.drops) == 3
 

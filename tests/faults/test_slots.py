@@ -8,9 +8,9 @@ import pytest
 
 from proxyconn import BleakOutOfConnectionSlotsError, RadioState, Retry
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual._profiles import PROFILES
 from proxyconn_virtual.fault_catalogue import FaultName as Name
 from proxyconn_virtual.faults import Drop
+from proxyconn_virtual.firmware.profiles import PROFILES
 from tests.faults.conftest import VALUE, OpenHome, address, in_profiles, until
 
 pytestmark = pytest.mark.looptime
@@ -138,7 +138,8 @@ async def test_wedged_connecting(open_home: OpenHome, profile: str) -> None:
     undo = home.strike(address(1))
     client = await home.connect(1)
     home.record("connected through another proxy")
-    assert home.near.snapshot().slots[0] == (address(1), "connecting")
+    if not home.near.profile.backend:
+        assert home.near.snapshot().slots[0] == (address(1), "connecting")
     assert home.since < 60.0
     before = home.now
     other = await home.connect(2)
@@ -158,9 +159,16 @@ async def test_wedged_connecting(open_home: OpenHome, profile: str) -> None:
 async def test_wedged_connecting_is_told(open_home: OpenHome, profile: str) -> None:
     """A proxy that is wedged, alone, is not called ready for ever, and every call ends."""
     home = await open_home(Name.WEDGED_CONNECTING, profile)
-    home.strike()
+    undo = home.strike()
     with pytest.raises(Exception, match="device 1"):
         await home.connect(deadline=120.0)
+    if home.near.profile.backend:
+        # Told to give the attempt up, the proxy does so: it is not wedged.
+        undo()
+        await home.works(within=60.0)
+        home.record("connected once the attempt was given up")
+        await home.all_free()
+        return
     await until(lambda: home.radio.state is not RadioState.READY, 240.0)
     home.record("told to be unhealthy")
     home.near.reboot(20.0)

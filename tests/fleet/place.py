@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxyconn import Proxy, RadioState
 from proxyconn.radio import AllocationChangeEvent, FleetOptions, Radio
-from proxyconn_esphome._discovery import FoundDevice
 from proxyconn_esphome.radio import ESPHomeBackend, ESPHomeRadio
+from proxyconn_esphome.wire.mdns import FoundDevice
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import Peripheral
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
@@ -51,6 +51,9 @@ class Ledger:
     def slots_changed(self, radio: Radio, events: Sequence[AllocationChangeEvent]) -> None:
         """Nothing."""
 
+    def link_opened(self, radio: Radio, address: str) -> None:
+        """Nothing."""
+
     @property
     def radio(self) -> ESPHomeRadio:
         """The only radio there is."""
@@ -74,19 +77,38 @@ class Place:
         await self._stack.enter_async_context(fleet)
         return fleet.proxies[str(options["name"])]
 
-    async def start(self, *proxies: Proxy, key: str | None = KEY) -> ESPHomeBackend:
+    async def start(
+        self,
+        *proxies: Proxy,
+        key: str | Mapping[str, str] | None = KEY,
+        listen: int | None = None,
+        direct: bool = False,
+    ) -> ESPHomeBackend:
         """Start a backend that does not browse."""
-        options = FleetOptions(proxies=proxies, discover=False, noise_psk=key)
+        options = FleetOptions(
+            proxies=proxies, discover=False, noise_psk=key, listen=listen, direct=direct
+        )
         backend = self.backend = ESPHomeBackend(options, self.sink)
         self._stack.push_async_callback(backend.aclose)
         await backend.start()
         return backend
 
-    def announce(self, proxy: VirtualProxy, config_hash: str | None = "1") -> None:
+    def announce(
+        self, proxy: VirtualProxy, config_hash: str | None = "1", *, is_shared: bool = False
+    ) -> None:
         """Let mDNS say where a proxy is."""
         assert self.backend is not None
         mac = proxy.mac.replace(":", "").lower()
-        self.backend.device_found(FoundDevice(proxy.name, mac, proxy.host, proxy.port, config_hash))
+        self.backend.device_found(
+            FoundDevice(
+                proxy.announced_as,
+                mac,
+                proxy.host,
+                proxy.port,
+                config_hash,
+                is_shared=is_shared,
+            )
+        )
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from collections import Counter
 from bleak.exc import BleakError
 
 from proxyconn import BleakClientWithServiceCache, Fleet, establish_connection
-from proxyconn._errors import ProxyconnError
+from proxyconn.errors import ProxyconnError
 from proxyconn_virtual.fleet import VirtualFleet
 
 from .conftest import VALUE, Real, Virtual, address, peripheral, until

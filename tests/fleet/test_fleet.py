@@ -93,9 +93,7 @@ async def test_next_attempt_takes_the_next_path(virtual: Virtual, real: Real) ->
         "device 1",
         on_retry=retries.append,
     )
-    assert [(retry.kind, retry.source) for retry in retries] == [
-        (ErrorKind.ESTABLISH_FAILED, KITCHEN)
-    ]
+    assert [(retry.kind, retry.source) for retry in retries] == [(ErrorKind.STACK_ERROR, KITCHEN)]
     assert proxies.proxies[BEDROOM].snapshot().free == 2
     await client.disconnect()
 
@@ -363,7 +361,7 @@ async def test_diagnostics_hold_no_key(virtual: Virtual, real: Real) -> None:
     await fleet.find_device(address(1))
     text = json.dumps(fleet.diagnostics())
     assert KEY not in text
-    assert '"esphome_version": "2026.6.5"' in text
+    assert '"esphome_version": "2026.10.0"' in text
     assert address(1) in text
 
 

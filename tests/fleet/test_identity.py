@@ -8,9 +8,9 @@ import pytest
 
 from proxyconn import Proxy
 from proxyconn_esphome import ProxySession
-from proxyconn_esphome._discovery import FoundDevice
-from proxyconn_esphome._roster import is_of
-from proxyconn_virtual._profiles import FirmwareProfile
+from proxyconn_esphome.proxies_by_mac import is_of
+from proxyconn_esphome.wire.mdns import FoundDevice
+from proxyconn_virtual.firmware.profiles import FirmwareProfile
 from proxyconn_virtual.proxy import new_noise_psk
 from tests.fleet.place import (
     CONNECTING,
@@ -193,3 +193,18 @@ async def test_named_device_that_becomes_a_proxy_is_found() -> None:
         await place.proxy(port=bulb.port)
         await settle(30)
         assert place.sink.radio.state is READY
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_lent_proxies_are_passed_over_by_who_goes_directly(direct: bool) -> None:
+    """Two owners of one key would else lend each other what they have; a named one is wanted."""
+    async with a_place() as place:
+        lent = await place.proxy()
+        other = await place.proxy(OTHER_MAC, name="bedroom")
+        await place.start(named(other), direct=direct)
+        await settle()
+        place.announce(lent, is_shared=True)
+        place.announce(other, is_shared=True)
+        await settle()
+        names = {radio.name for radio in place.sink.radios if radio.state is READY}
+        assert names == ({"bedroom"} if direct else {"bedroom", "kitchen"})

@@ -7,8 +7,15 @@ import asyncio
 import pytest
 from bleak.backends.characteristic import BleakGATTCharacteristic
 
-from proxyconn import BleakClientWithServiceCache, BleakConnectionError, Fleet, keep_connected
-from proxyconn._errors import ProxyconnError
+from proxyconn import (
+    BleakClientWithServiceCache,
+    BleakConnectionError,
+    ErrorKind,
+    Fleet,
+    establish_connection,
+    keep_connected,
+)
+from proxyconn.errors import ProxyconnError
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import (
     CharacteristicSpec,
@@ -23,13 +30,13 @@ from .conftest import BEDROOM, DEADLINE, KITCHEN, Real, Virtual, address, until
 COUNTER = "0000fff2-0000-1000-8000-00805f9b34fb"
 
 
-def notifier(**rssi: int) -> Peripheral:
+def notifier(*before: CharacteristicSpec, **rssi: int) -> Peripheral:
     """Return a peripheral that notifies when it is told to."""
     spec = CharacteristicSpec(0xFFF2, Properties.READ | Properties.NOTIFY, b"0")
     return Peripheral(
         address(1),
         "counter",
-        services=[ServiceSpec(0xFFF0, [spec])],
+        services=[ServiceSpec(0xFFF0, [*before, spec])],
         rssi=rssi,
         interval=0.02,
         latency=0.005,
@@ -114,3 +121,73 @@ async def test_what_cannot_be_had_says_why(house: tuple[VirtualFleet, Fleet]) ->
             await kept.connected(0.1)
     with pytest.raises(BleakConnectionError, match="nobody keeps it connected"):
         await kept.connected(DEADLINE)
+
+
+async def test_a_link_that_is_lost_while_it_is_made_ready(
+    house: tuple[VirtualFleet, Fleet],
+) -> None:
+    """`on_connected` waits for an answer that can no longer come: the device is connected again."""
+    virtual, fleet = house
+    device = await fleet.find_device(address(1))
+    clients: list[BleakClientWithServiceCache] = []
+
+    async def greet(client: BleakClientWithServiceCache) -> None:
+        clients.append(client)
+        if len(clients) == 1:
+            assert isinstance(virtual.air, SimulatedAir)
+            virtual.air.drop_link(address(1))
+            await asyncio.Event().wait()
+
+    async with keep_connected(
+        BleakClientWithServiceCache, device, "counter", on_connected=greet
+    ) as kept:
+        assert await kept.connected(DEADLINE) is clients[1]
+        assert kept.connections == 1
+
+
+async def test_a_device_that_another_client_holds_is_waited_for(
+    house: tuple[VirtualFleet, Fleet],
+) -> None:
+    """The other client lets go in the end."""
+    _, fleet = house
+    device = await fleet.find_device(address(1))
+    other = await establish_connection(BleakClientWithServiceCache, device, "counter")
+    async with keep_connected(BleakClientWithServiceCache, device, "counter") as kept:
+        await until(lambda: kept.last_error is not None)
+        await other.disconnect()
+        await kept.connected(DEADLINE)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["missing", "another handle"])
+async def test_a_firmware_update_is_noticed(house: tuple[VirtualFleet, Fleet], moved: bool) -> None:
+    """The table from before the update lacks the characteristic, or has a refused handle."""
+    virtual, fleet = house
+    assert isinstance(virtual.air, SimulatedAir)
+    rssi = {KITCHEN: -50, BEDROOM: -70}
+    # Where it cannot notify, the old handle of the CCCD is now that of a declaration.
+    properties = Properties.READ if moved else Properties.NOTIFY
+    added = CharacteristicSpec(0xFFF9, properties, b"0")
+    device = await fleet.find_device(address(1))
+    client = await establish_connection(BleakClientWithServiceCache, device, "counter")
+    await client.disconnect()
+    virtual.air.replace(notifier(added, **rssi))
+    got: list[bytes] = []
+    async with keep_connected(BleakClientWithServiceCache, device, "counter") as kept:
+        wanted = 0xFFF2 if moved else 0xFFF9
+        await kept.start_notify(f"{wanted:04x}", lambda sender, data: got.append(bytes(data)))
+        await kept.connected(DEADLINE)
+        virtual.air.notify(address(1), wanted, b"one")
+        await until(lambda: got == [b"one"])
+
+
+async def test_it_ends_with_its_fleet(house: tuple[VirtualFleet, Fleet]) -> None:
+    """Nothing can reach the device any more."""
+    _, fleet = house
+    device = await fleet.find_device(address(1))
+    async with keep_connected(BleakClientWithServiceCache, device, "counter") as kept:
+        await kept.connected(DEADLINE)
+        await fleet.aclose()
+        await until(lambda: kept.client is None)
+        with pytest.raises(BleakConnectionError, match="fleet") as caught:
+            await kept.connected(DEADLINE)
+        assert caught.value.kind is ErrorKind.FLEET_CLOSED

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from proxyconn import Proxy
-from proxyconn_esphome._discovery import FoundDevice
+from proxyconn_esphome.wire.mdns import FoundDevice
 from tests.fleet.place import (
     CONNECTING,
     GONE,

@@ -19,7 +19,7 @@ from proxyconn import (
     Retry,
     establish_connection,
 )
-from proxyconn.cli.rows import device_row
+from proxyconn.cli.display.rows import device_row
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import Outcome
 

@@ -17,7 +17,7 @@ from proxyconn import (
     establish_connection,
 )
 from proxyconn_esphome.radio import ESPHomeRadio
-from proxyconn_virtual._profiles import PROFILES
+from proxyconn_virtual.firmware.profiles import PROFILES
 from proxyconn_virtual.peripheral import (
     CharacteristicSpec,
     Peripheral,

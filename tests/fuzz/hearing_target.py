@@ -6,13 +6,14 @@ import asyncio
 
 from google.protobuf.message import DecodeError
 
-from proxyconn._device import is_address
-from proxyconn._hub import Hub
-from proxyconn._routed import DeviceRoute
-from proxyconn._table import MOST_SIGHTINGS
+from proxyconn.advertisements.device_table import MOST_SIGHTINGS
+from proxyconn.device import is_address
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import Proxy
 from proxyconn_esphome import ProxySession
 from proxyconn_esphome.radio import ESPHomeRadio
+from proxyconn_esphome.wire.raw_connection import reports_of
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 
 from .choices import Choices
@@ -31,7 +32,7 @@ async def _hear(choices: Choices) -> None:
     hub = Hub(DeviceRoute, {})
     radios = [ESPHomeRadio(ProxySession(Proxy("127.0.0.1", name=name)), hub) for name in NAMES]
     told: list[str] = []
-    hub.sightings.callbacks.append(lambda device, _: told.append(device.address))
+    hub.sightings.callbacks.register(lambda device, _: told.append(device.address))
     here: set[ESPHomeRadio] = set()
     for _ in range(40):
         if choices.over:
@@ -47,7 +48,7 @@ async def _hear(choices: Choices) -> None:
         elif how == 1:
             await asyncio.sleep(choices.byte() / 4)
         elif (batch := _batch(choices)) is not None:
-            radio.session_heard(radio.session, batch)
+            radio.session_heard(radio.session, reports_of(None, batch))
         _check(hub, here)
 
 

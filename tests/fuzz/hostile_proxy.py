@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from proxyconn_native_api.frames import Frames, Received
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual._frames import Frames, Received
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
 from proxyconn_virtual.radio import Radio
 

@@ -16,8 +16,8 @@ from zeroconf import (  # type: ignore[attr-defined]  # there, but not declared 
 )
 from zeroconf.asyncio import AsyncZeroconf
 
-from proxyconn_esphome._discovery import SERVICE_TYPE, FoundDevice, ProxyBrowser
-from proxyconn_esphome._identity import MOST_TEXT
+from proxyconn_esphome.wire.identity import MOST_TEXT
+from proxyconn_esphome.wire.mdns import SERVICE_TYPE, FoundDevice, ProxyBrowser
 
 from .choices import Choices
 from .messages import mutated

@@ -7,16 +7,21 @@ from collections.abc import Callable
 import typer
 from google.protobuf.message import DecodeError
 
-from proxyconn._config import ConfigError, parse_config
-from proxyconn.cli.act import parse_characteristic, parse_hex
-from proxyconn.cli.options import parse_address, parse_interface, parse_proxy
-from proxyconn_esphome._adverts import advertisement_data
-from proxyconn_esphome._cache import KnownDevice
-from proxyconn_esphome._services import service_collection
+from proxyconn.cli.commands.gatt import parse_characteristic, parse_hex
+from proxyconn.cli.config_file import ConfigError, parse_config
+from proxyconn.cli.option_types import parse_address, parse_interface, parse_proxy
+from proxyconn_esphome.advertisement_data import advertisement_data
+from proxyconn_esphome.link.gatt_cache import KnownDevice
+from proxyconn_esphome.link.services_table import service_collection
+from proxyconn_native_api.frames import Frames, NoiseFrames, PlaintextFrames, Received
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual._fault_options import parse_faults
-from proxyconn_virtual._frames import Frames, NoiseFrames, PlaintextFrames, Received
-from proxyconn_virtual.cli import parse_ipv4, parse_prefix, parse_radio
+from proxyconn_virtual.commands.virtual_options.fault_options import parse_faults
+from proxyconn_virtual.commands.virtual_options.option_types import (
+    parse_ipv4,
+    parse_prefix,
+    parse_radio,
+)
+from proxyconn_virtual.firmware.profiles import NEWEST
 
 from .choices import Choices
 from .world import BrokenError
@@ -38,7 +43,7 @@ OPTIONS: tuple[Callable[[str], object], ...] = (
     parse_prefix,
     parse_ipv4,
     parse_radio,
-    lambda text: parse_faults([text], ["kitchen"], profile="2026.6.5", plaintext=False),
+    lambda text: parse_faults([text], ["kitchen"], profile=NEWEST, plaintext=False),
 )
 
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import struct
+from typing import Protocol
 
 from bleak.backends.device import BLEDevice
-from noise.connection import NoiseConnection
 
 from proxyconn import BleakClientWithServiceCache, Proxy
 from proxyconn.radio import ROUTE
-from proxyconn_esphome import ProxySession
-from proxyconn_esphome._route import SessionRoute
+from proxyconn_esphome import ESPHomeClient, ProxySession
+from proxyconn_esphome.session_route import SessionRoute
+from proxyconn_native_api.frames import PlaintextFrames
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual._frames import PlaintextFrames
-from proxyconn_virtual._noise import NOISE_NAME
-from proxyconn_virtual._profiles import PROFILES
+from proxyconn_virtual.firmware.profiles import PROFILES
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
 from proxyconn_virtual.simulated import SimulatedAir
+from scripts.chaos_run.noise_client import Initiator
 
 from .choices import Choices
 from .client_target import ADDRESS, KEY, READ, peripherals
@@ -54,32 +52,12 @@ OPENINGS = (
 """How far a client behaves before it does not."""
 
 
-class Initiator:
-    """The client's side of Noise."""
+class Server(Protocol):
+    """Where a hostile client goes."""
 
-    def __init__(self) -> None:
-        self._noise = NoiseConnection.from_name(NOISE_NAME.encode())
-        self._noise.set_as_initiator()
-        self._noise.set_psks(base64.b64decode(KEY))
-        self._noise.set_prologue(b"NoiseAPIInit\0\0")
-        self._noise.start_handshake()
-
-    def opening(self) -> bytes:
-        """Return both frames of the handshake."""
-        return _outer(b"") + _outer(b"\0" + bytes(self._noise.write_message()))
-
-    def answered(self, message: bytes) -> None:
-        """Take the proxy's handshake message."""
-        self._noise.read_message(message)
-
-    def encode(self, number: int, payload: bytes) -> bytes:
-        """Return the frame of a message."""
-        inner = struct.pack(">HH", number, len(payload) & 0xFFFF) + payload
-        return _outer(self._noise.encrypt(inner))
-
-
-def _outer(body: bytes) -> bytes:
-    return b"\x01" + struct.pack(">H", len(body)) + body
+    host: str
+    port: int
+    noise_psk: str | None
 
 
 def fuzz_server(tape: bytes) -> None:
@@ -97,14 +75,21 @@ async def _session(choices: Choices) -> None:
     await proxy.start()
     try:
         for _ in range(1 + choices.below(3)):
-            await _hostile(proxy, choices)
-        await _good(proxy)
+            await hostile(proxy, choices)
+        await asyncio.sleep(SETTLED)
+        await good(proxy)
+        await asyncio.sleep(1)
+        if held := proxy.snapshot().slots:
+            raise BrokenError(f"still held: {held}")
+        if left := proxy.server.sessions:
+            raise BrokenError(f"sessions left: {left}")
     finally:
         await proxy.stop()
         await air.stop()
 
 
-async def _hostile(proxy: VirtualProxy, choices: Choices) -> None:
+async def hostile(proxy: Server, choices: Choices) -> None:
+    """Run a hostile client of a proxy."""
     reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
     try:
         frames: Initiator | PlaintextFrames = PlaintextFrames()
@@ -128,7 +113,7 @@ async def _hostile(proxy: VirtualProxy, choices: Choices) -> None:
 async def _shake(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, choices: Choices
 ) -> Initiator | PlaintextFrames:
-    initiator = Initiator()
+    initiator = Initiator(KEY)
     opening = initiator.opening()
     if choices.chance(4):
         writer.write(mutated(opening, choices))
@@ -160,23 +145,17 @@ def _frame(frames: Initiator | PlaintextFrames, choices: Choices) -> bytes:
     return frames.encode(number, payload)
 
 
-def _device(session: ProxySession) -> BLEDevice:
-    details = {"address_type": 1, ROUTE: SessionRoute(session, -50)}
+def device_of(session: ProxySession) -> BLEDevice:
+    """Return the device as a session reaches it."""
+    details = {"address_type": 1, ROUTE: SessionRoute(session, -50, ESPHomeClient)}
     return BLEDevice(ADDRESS, "device 1", details)
 
 
-async def _good(proxy: VirtualProxy) -> None:
-    """See that a client which behaves is served, and that nothing is held for those before."""
-    await asyncio.sleep(SETTLED)
+async def good(proxy: Server) -> None:
+    """See that a client which behaves is served. Raises BrokenError."""
     async with ProxySession(Proxy(proxy.host, proxy.port, proxy.noise_psk)) as session:
         await session.ready(60)
-        device = _device(session)
+        device = device_of(session)
         async with BleakClientWithServiceCache(device) as client:
             if await client.read_gatt_char(READ) != b"hello":
                 raise BrokenError("another value was read")
-        await asyncio.sleep(1)
-        if held := proxy.snapshot().slots:
-            raise BrokenError(f"still held: {held}")
-    await asyncio.sleep(1)
-    if left := proxy.server.sessions:
-        raise BrokenError(f"sessions left: {left}")

@@ -9,6 +9,7 @@ from typing import Final
 from .client_target import fuzz_client
 from .hearing_target import fuzz_hearing
 from .mdns_target import fuzz_mdns
+from .owner_target import fuzz_owner
 from .parts_targets import (
     fuzz_adverts,
     fuzz_config,
@@ -22,6 +23,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = MappingProxyType(
     {
         "client": fuzz_client,
         "server": fuzz_server,
+        "owner": fuzz_owner,
         "hearing": fuzz_hearing,
         "mdns": fuzz_mdns,
         "frames": fuzz_frames,

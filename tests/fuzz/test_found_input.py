@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import typer
 
-from proxyconn._config import ConfigError, parse_config
-from proxyconn.cli.act import parse_characteristic
-from proxyconn.cli.options import parse_interface
+from proxyconn.cli.commands.gatt import parse_characteristic
+from proxyconn.cli.config_file import ConfigError, parse_config
+from proxyconn.cli.option_types import parse_interface
 
 from .mdns_target import fuzz_mdns
 

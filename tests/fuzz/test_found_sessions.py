@@ -12,9 +12,9 @@ from google.protobuf.message import Message
 
 from proxyconn import Proxy, RadioState, RadioUnavailableError
 from proxyconn_esphome import ProxySession
-from proxyconn_esphome._identity import MOST_TEXT
+from proxyconn_esphome.wire.identity import MOST_TEXT
+from proxyconn_native_api.frames import PlaintextFrames
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual._frames import PlaintextFrames
 from proxyconn_virtual.faults import Replace
 from tests.esphome.clocked import NUMBER, a_house
 from tests.esphome.conftest import Open, open_house

@@ -11,8 +11,8 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from proxyconn import ErrorKind
 from proxyconn.radio import LinkError, NotConnectedError, RadioError
-from proxyconn_esphome._link import REQUEST_TIMEOUT, Link
-from proxyconn_esphome._link_state import MOVES, LinkEvent, LinkMoveError, LinkState, next_state
+from proxyconn_esphome.link.link import REQUEST_TIMEOUT, Link
+from proxyconn_esphome.link.states import MOVES, LinkEvent, LinkMoveError, LinkState, next_state
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 
 from .machines import FIXED, SELDOM, LoopMachine

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from proxyconn import RadioState
-from proxyconn._hub import Hub
-from proxyconn._routed import DeviceRoute
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import Radio
 from tests.core.fake_radio import FakeRadio
 

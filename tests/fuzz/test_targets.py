@@ -13,7 +13,7 @@ from .targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
 
-EXAMPLES = {"client": 150, "server": 150, "hearing": 300, "mdns": 200}
+EXAMPLES = {"client": 150, "server": 150, "owner": 60, "hearing": 300, "mdns": 200}
 """Inputs for those that need a loop; seconds each."""
 
 MANY = 1000

@@ -20,7 +20,14 @@ TURNS_BEFORE_TIME_MOVES = 3
 IDLE_LIMIT = 20.0
 """Real seconds that a loop may wait for nothing but a thread or a socket."""
 
-WATCHED = ("proxyconn", "proxyconn_esphome", "proxyconn_virtual", "aioesphomeapi", "asyncio")
+WATCHED = (
+    "proxyconn",
+    "proxyconn_esphome",
+    "proxyconn_virtual",
+    "proxyconn_owner",
+    "aioesphomeapi",
+    "asyncio",
+)
 
 
 class BrokenError(AssertionError):

@@ -51,12 +51,12 @@ def open_house(virtual: Virtual, real: Real) -> Open:
     """Return a maker of houses: services of the device, what its attempts do, other devices."""
 
     async def make(
-        *services: ServiceSpec, outcomes: tuple[Outcome, ...] = (), others: int = 0, slots: int = 3
+        *services: ServiceSpec, outcomes: tuple[Outcome, ...] = (), others: int = 0, **spec: object
     ) -> House:
         device = switch(*services, **{KITCHEN: -50})
         device.outcomes = list(outcomes)
         neighbours = [peripheral(number, kitchen=-50) for number in range(1, others + 1)]
-        fleet_of_proxies = await virtual("kitchen", device, *neighbours, slots=slots)
+        fleet_of_proxies = await virtual("kitchen", device, *neighbours, **spec)
         fleet = await real()
         await fleet.ready(1, DEADLINE)
         return House(fleet_of_proxies, fleet, await fleet.find_device(ADDRESS, DEADLINE))

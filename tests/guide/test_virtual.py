@@ -165,8 +165,8 @@ async def test_aborted(open_house: Open, capsys: Capture) -> None:
 
 
 async def test_connection_failed(open_house: Open, capsys: Capture) -> None:
-    """A device that refuses the link's security is told with the reason."""
-    house = await open_house(outcomes=(AUTHENTICATION_FAILURE,) * 4)
+    """Where the firmware tells it, a refusal of the link's security is told with its reason."""
+    house = await open_house(outcomes=(AUTHENTICATION_FAILURE,) * 4, profile="2026.7.0")
     assert await errors.connect_with_error_handling(house.device) is None
     out = capsys.readouterr().out
     assert out.startswith(f"Connection failed: {NAME} - {ADDRESS}: Failed to connect after 4 ")

@@ -15,6 +15,9 @@ PACKAGES = (
     "proxyconn",
     "backends/proxyconn_bluez",
     "backends/proxyconn_esphome",
+    "backends/proxyconn_native_api",
+    "backends/proxyconn_owner",
+    "backends/proxyconn_web",
     "backends/proxyconn_virtual",
     "proto/proxyconn_proto",
 )
@@ -54,19 +57,25 @@ def test_contracts_are_kept(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "line", "contract"),
     [
-        ("proxyconn/_params.py", "import google.protobuf", "The core knows no radio"),
-        ("proxyconn/_models.py", "import proxyconn_esphome", "The core knows no radio"),
-        ("proxyconn/_local.py", "import proxyconn_bluez.stack", "The core knows no radio"),
-        ("proxyconn/_local.py", "import dbus_fast", "The core knows no radio"),
-        ("proxyconn_bluez/_watch.py", "import proxyconn_esphome", "Radios stand on the core"),
+        ("proxyconn/connection_parameters.py", "import google.protobuf", "The core knows no radio"),
+        ("proxyconn/models.py", "import proxyconn_esphome", "The core knows no radio"),
+        ("proxyconn/local/stack.py", "import proxyconn_bluez.stack", "The core knows no radio"),
+        ("proxyconn/local/stack.py", "import dbus_fast", "The core knows no radio"),
+        ("proxyconn_bluez/bus/watch.py", "import proxyconn_esphome", "Radios stand on the core"),
         (
             "proxyconn_esphome/codes.py",
             "import proxyconn_virtual.radio",
             "Radios stand on the core",
         ),
-        ("proxyconn_virtual/_frames.py", "import proxyconn.radio", "another end of the wire"),
+        ("proxyconn_native_api/frames.py", "import proxyconn.radio", "another end of the wire"),
         ("proxyconn_proto/__init__.py", "import proxyconn", "The wire format imports nothing"),
-        ("proxyconn/_retry.py", "import random", "Pure modules decide"),
+        ("proxyconn/failures/retry_budget.py", "import random", "Pure modules decide"),
+        (
+            "proxyconn_esphome/session/listener.py",
+            "if TYPE_CHECKING:\n    import proxyconn_esphome.session.session",
+            "No circles",
+        ),
+        ("proxyconn/errors.py", "import proxyconn.failures.rules", "Layers of proxyconn"),
     ],
 )
 def test_contract_breaks(tree: Path, module: str, line: str, contract: str) -> None:

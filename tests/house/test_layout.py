@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDERS = ("proxyconn", "backends", "proto", "scripts", "tests")
 GENERATED = "_pb2.py"
 MODULE_LINES = 400
+FOLDER_FILES = 14
 FUNCTION_LINES = 60
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -54,6 +55,35 @@ def test_functions_fit_a_screen() -> None:
         if body_lines(one) >= FUNCTION_LINES
     }
     assert long == {}
+
+
+def rooms() -> Iterator[Path]:
+    """Yield every folder of the packages."""
+    for top in ("proxyconn", "backends", "proto"):
+        for path in sorted((ROOT / top).rglob("*")):
+            if path.is_dir() and path.name != "__pycache__":
+                yield path
+
+
+def test_rooms_are_not_crowded() -> None:
+    """No folder of the packages has more than 14 files."""
+    files = {room: [one for one in room.iterdir() if one.is_file()] for room in rooms()}
+    assert len(files) > 10
+    crowded = {str(room.relative_to(ROOT)): len(n) for room, n in files.items()}
+    assert {room: n for room, n in crowded.items() if n > FOLDER_FILES} == {}
+
+
+def test_rooms_and_modules_say_what_they_are_for() -> None:
+    """Every module begins with a docstring, and that of a room says where to begin reading."""
+    silent = []
+    for path in modules():
+        if "tests" in path.relative_to(ROOT).parts:
+            continue
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        is_room = path.name == "__init__.py" and path.parent.parent.name.startswith("proxyconn")
+        if not text or (is_room and "May import: " not in text):
+            silent.append(str(path.relative_to(ROOT)))
+    assert silent == []
 
 
 @pytest.mark.parametrize("folder", ["backends", "proto", "tests"])

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from proxyconn import Fleet
-from proxyconn._access import FleetAccess
+from proxyconn.programs.loop_crossing import FleetAccess
 
 from .conftest import DEADLINE, elsewhere
 

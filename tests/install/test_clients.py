@@ -14,7 +14,7 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakCharacteristicNotFoundError, BleakError, BleakGATTProtocolError
 
 import proxyconn
-from proxyconn import Fleet
+from proxyconn import Fleet, NotConnectedError
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import Outcome, Peripheral
 from proxyconn_virtual.proxy import VirtualProxy
@@ -144,10 +144,12 @@ async def test_a_lost_link_is_told_once(run: Run[Any], air: SimulatedAir) -> Non
             await gone.wait()
             gone.clear()
             assert not client.is_connected
-            with pytest.raises(BleakError):
+            with pytest.raises(NotConnectedError, match=r"the link was lost: kitchen .*0x08"):
                 await client.read_gatt_char(STATE)
         await client.connect()
         await client.disconnect()
+        with pytest.raises(NotConnectedError, match="not connected: its link was closed"):
+            await client.read_gatt_char(STATE)
         await gone.wait()
         assert lost == [(client, True)] * 3
 

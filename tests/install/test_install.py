@@ -7,7 +7,7 @@ import contextlib
 import functools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import bleak
@@ -22,6 +22,7 @@ from proxyconn_virtual.proxy import VirtualProxy
 from .conftest import DEADLINE, LAMP, STATE, Run, elsewhere
 
 LOOKUP = "get_platform_client_backend_type"
+SCANNER_LOOKUP = "get_platform_scanner_backend_type"
 PLATFORM = str(BleakClient(LAMP).backend_id)
 
 
@@ -41,6 +42,15 @@ async def test_until_it_is_undone(fleet: Fleet) -> None:
     assert vars(bleak) == before
 
 
+async def test_what_stands_for_bleaks_own(fleet: Fleet) -> None:
+    """Whoever looks at a client's backend, or at a traceback, finds where it comes from."""
+    uninstall = install(fleet)
+    for lookup, name in ((LOOKUP, "FleetClient"), (SCANNER_LOOKUP, "FleetScanner")):
+        backend, _ = vars(bleak)[lookup]()
+        assert (backend.__module__, backend.__name__) == ("proxyconn.programs.install", name)
+    uninstall()
+
+
 @pytest.mark.parametrize("first", [0, 1])
 async def test_installed_twice(fleet: Fleet, first: int) -> None:
     """It stays installed until each call has been undone, in any order."""
@@ -55,7 +65,8 @@ async def test_another_fleet_is_refused(fleet: Fleet) -> None:
     """Two fleets cannot be installed at once; one after the other they can."""
     async with Fleet(discover=False) as other:
         uninstall = install(fleet)
-        with pytest.raises(RuntimeError, match="another fleet is installed"):
+        told = r"^another fleet is installed; first call what install\(\) returned for that one$"
+        with pytest.raises(RuntimeError, match=told):
             install(other)
         uninstall()
         install(other)()
@@ -210,3 +221,33 @@ async def test_bleak_retry_connector_without_d_bus(tmp_path: Any) -> None:
     )
     _, errors = await asyncio.wait_for(process.communicate(), 50)
     assert (process.returncode, errors) == (0, b"")
+
+
+async def test_installed_from_another_loop(fleet: Fleet, installed_elsewhere: object) -> None:
+    """A thread with a loop of its own, or with none, installs a fleet that runs elsewhere."""
+    assert backends() == {"proxyconn"}
+
+    async def program() -> bytes:
+        async with BleakClient(LAMP) as client:
+            return bytes(await client.read_gatt_char(STATE))
+
+    assert await elsewhere(program()) == b"off"
+    assert await program() == b"off"
+
+
+@pytest.fixture(params=["a loop", "no loop"])
+async def installed_elsewhere(
+    fleet: Fleet, request: pytest.FixtureRequest
+) -> AsyncIterator[object]:
+    """Install the fleet from another thread."""
+
+    async def in_a_loop() -> Callable[[], None]:
+        return install(fleet)
+
+    await fleet.find_device(LAMP, DEADLINE)
+    if request.param == "a loop":
+        uninstall = await elsewhere(in_a_loop())
+    else:
+        uninstall = await asyncio.to_thread(install, fleet)
+    yield None
+    await asyncio.to_thread(uninstall)

@@ -18,6 +18,7 @@ import bleak_retry_connector
 from aioesphomeapi.client import APIClient
 from bleak import BleakClient
 from bleak.backends.device import BLEDevice
+from bleak.exc import BleakError
 from bleak_esphome import connect_scanner
 from bleak_esphome.backend.client import ESPHomeClient, ESPHomeClientData
 from bluetooth_adapters import AdapterDetails, BluetoothAdapters
@@ -27,6 +28,7 @@ import proxyconn
 
 READ = "0000fff1-0000-1000-8000-00805f9b34fb"
 ECHO = "0000fff2-0000-1000-8000-00805f9b34fb"
+SECRET = "0000fff4-0000-1000-8000-00805f9b34fb"
 
 DEADLINE = 10.0
 """Seconds within which anything that should happen has happened."""
@@ -118,6 +120,18 @@ async def use(peer: Peer, address: str) -> dict[str, Any]:
     return {**result, "connected": client.is_connected, "losses": losses}
 
 
+async def use_and_pair(peer: Peer, address: str) -> dict[str, Any]:
+    """Live a whole connection, and another one that is paired."""
+    result = await use(peer, address)
+    client = await bleak_retry_connector.establish_connection(
+        bleak_retry_connector.BleakClientWithServiceCache, await peer.device(address), "thing"
+    )
+    await client.pair()
+    secret = await client.read_gatt_char(SECRET)
+    await client.disconnect()
+    return {**result, "secret": secret.decode()}
+
+
 async def connect_with_ours(peer: Peer, address: str) -> dict[str, Any]:
     """Connect with our establish_connection through bleak-esphome's client, and read."""
     retries: list[str] = []
@@ -160,11 +174,30 @@ async def fail_for_slots(peer: Peer, address: str) -> dict[str, Any]:
     return result
 
 
+async def fail_with_theirs(peer: Peer, address: str) -> dict[str, Any]:
+    """Connect as their users do, where it cannot succeed, and say how it failed."""
+    device = await peer.device(address)
+    sys.stderr.write("heard\n")
+    sys.stderr.flush()
+    await asyncio.to_thread(sys.stdin.readline)
+    # It would try nine times, 4 s apart.
+    vars(bleak_retry_connector)["BLEAK_OUT_OF_SLOTS_BACKOFF_TIME"] = 0.05
+    try:
+        await bleak_retry_connector.establish_connection(
+            bleak_retry_connector.BleakClientWithServiceCache, device, "thing", max_attempts=1
+        )
+    except BleakError as exc:
+        return {"raised": type(exc).__name__}
+    return {"raised": None}
+
+
 PARTS = {
     "use": use,
+    "use_and_pair": use_and_pair,
     "connect_with_ours": connect_with_ours,
     "fail_with_ours": fail_with_ours,
     "fail_for_slots": fail_for_slots,
+    "fail_with_theirs": fail_with_theirs,
 }
 
 

@@ -21,6 +21,9 @@ from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 DEADLINE = 5.0
 """Seconds within which anything that should happen has happened."""
 
+TELLS_REASONS = "2026.7.0"
+"""The last firmware that tells why a link did not open; newer ones say 133, whatever it was."""
+
 SERVICE = "0000fff0-0000-1000-8000-00805f9b34fb"
 READ = "0000fff1-0000-1000-8000-00805f9b34fb"
 ECHO = "0000fff2-0000-1000-8000-00805f9b34fb"

@@ -11,15 +11,16 @@ from aioesphomeapi.client import APIClient
 from aioesphomeapi.core import BluetoothGATTAPIError, InvalidEncryptionKeyAPIError
 from aioesphomeapi.model import BluetoothProxyFeature
 
+from proxyconn_virtual.firmware.profiles import NEWEST
 from proxyconn_virtual.peripheral import Outcome
 from proxyconn_virtual.proxy import VirtualProxy, new_noise_psk
 from proxyconn_virtual.radio import LinkParameters
 
-from .conftest import DEADLINE, ECHO, READ, OpenProxy, address, peripheral
+from .conftest import DEADLINE, ECHO, READ, TELLS_REASONS, OpenProxy, address, peripheral
 
 NUMBER = 0xC40000000001
 ALL = 255
-"""Feature flags of an active proxy of 2026.6.5."""
+"""Feature flags of an active proxy, as of 2026.10."""
 
 Notice = tuple[bool, int, int]
 """connected, MTU in bytes, error."""
@@ -93,7 +94,7 @@ async def test_api_client_sees_proxy(open_proxy: OpenProxy) -> None:
         version = peer.client.api_version
         assert version
         flags = BluetoothProxyFeature(info.bluetooth_proxy_feature_flags_compat(version))
-        assert (info.name, info.esphome_version) == ("kitchen", "2026.6.5")
+        assert (info.name, info.esphome_version) == ("kitchen", "2026.10.0")
         assert flags == BluetoothProxyFeature(ALL)
         assert await peer.slots_are(3) == (3, 3, [])
 
@@ -155,7 +156,7 @@ async def test_api_client_reads_error(open_proxy: OpenProxy) -> None:
 
 async def test_api_client_pairs_and_sets_parameters(open_proxy: OpenProxy) -> None:
     """It pairs, unpairs, clears the cache and sets connection parameters."""
-    proxy = await open_proxy(profile="2026.8")
+    proxy = await open_proxy()
     async with peer_of(proxy) as peer:
         client, stop = peer.client, await peer.connect()
         assert (await client.bluetooth_device_pair(NUMBER)).paired
@@ -166,10 +167,15 @@ async def test_api_client_pairs_and_sets_parameters(open_proxy: OpenProxy) -> No
         stop()
 
 
-async def test_api_client_hears_failure(open_proxy: OpenProxy) -> None:
-    """A failed attempt is told twice: with its reason, and with the generic error."""
-    proxy = await open_proxy(peripheral(1, [Outcome(reason=0x3E)]))
+@pytest.mark.parametrize(("profile", "notices"), [(TELLS_REASONS, [0x3E, 0x85]), (NEWEST, [0x85])])
+async def test_api_client_hears_failure(
+    open_proxy: OpenProxy, profile: str, notices: list[int]
+) -> None:
+    """A failed attempt is told with the generic error, before 2026.8 with its reason first."""
+    proxy = await open_proxy(peripheral(1, [Outcome(reason=0x3E)]), profile=profile)
     async with peer_of(proxy) as peer:
         stop = await peer.connect()
-        assert [await peer.notice(), await peer.notice()] == [(False, 0, 0x3E), (False, 0, 0x85)]
+        assert [await peer.notice() for _ in notices] == [(False, 0, error) for error in notices]
+        await asyncio.sleep(0.1)
+        assert peer.notices.empty()
         stop()

@@ -14,7 +14,7 @@ import pytest
 from proxyconn_virtual.peripheral import Outcome
 from proxyconn_virtual.proxy import VirtualProxy
 
-from .conftest import SERVICE, OpenProxy, address, peripheral
+from .conftest import SERVICE, TELLS_REASONS, OpenProxy, address, peripheral
 
 PROGRAM = Path(__file__).with_name("bleak_esphome_program.py")
 SECONDS = 30.0
@@ -57,7 +57,7 @@ async def test_establish_connection_over_bleak_esphome(open_proxy: OpenProxy) ->
     should."""
     proxy = await open_proxy(peripheral(outcomes=[Outcome(reason=0x13)]))
     result = await run("connect_with_ours", proxy)
-    assert result == {"backend": "BoundClient", "read": "hello", "retries": ["link_terminated"]}
+    assert result == {"backend": "BoundClient", "read": "hello", "retries": ["stack_error"]}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_establish_connection_reads_bleak_esphome_words(
     open_proxy: OpenProxy, reason: int, kind: str, raised: str
 ) -> None:
     """The words of bleak-esphome's errors are understood as the codes behind them."""
-    proxy = await open_proxy(peripheral(outcomes=[Outcome(reason=reason)]))
+    proxy = await open_proxy(peripheral(outcomes=[Outcome(reason=reason)]), profile=TELLS_REASONS)
     result = await run("fail_with_ours", proxy)
     assert result == {"raised": raised, "kind": kind, "attempts": 1}
 

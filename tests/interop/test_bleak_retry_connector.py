@@ -22,7 +22,7 @@ from proxyconn_virtual.events import Connecting, ProxyEvent
 from proxyconn_virtual.peripheral import Outcome, Peripheral
 from proxyconn_virtual.proxy import VirtualProxy
 
-from .conftest import DEADLINE, READ, OpenProxy, address, peripheral
+from .conftest import DEADLINE, READ, TELLS_REASONS, OpenProxy, address, peripheral
 
 ENDLESS = 20
 """More failures than anybody tries again."""
@@ -112,7 +112,7 @@ async def test_brc_connects(
 )
 async def test_brc_waits_by_code(open_house: OpenHouse, reason: int, wait: float) -> None:
     """For each code it would wait as long as the guide says, and as long as we do."""
-    house = await open_house(peripheral(1, [Outcome(reason=reason)]))
+    house = await open_house(peripheral(1, [Outcome(reason=reason)]), profile=TELLS_REASONS)
     with pytest.raises(BleakError) as caught:
         await BleakClient(await house.device(1), backend=ESPHomeClient).connect()
     assert brc.calculate_backoff_time(caught.value) == wait
@@ -163,6 +163,7 @@ async def test_brc_attempts_by_code(open_house: OpenHouse) -> None:
             for number, case in enumerate(CASES, 1)
         ),
         slots=9,
+        profile=TELLS_REASONS,
     )
     errors = await asyncio.gather(
         *(

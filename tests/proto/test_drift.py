@@ -16,7 +16,6 @@ from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_proto.ids import CLASS_BY_ID, ID_BY_CLASS
 
 LEFT_OUT = {
-    "HelloRequest": {"outgoing_connection_target"},
     "DeviceInfoResponse": {
         "uses_password",
         "legacy_voice_assistant_version",
@@ -28,12 +27,32 @@ LEFT_OUT = {
         "zwave_home_id",
         "serial_proxies",
         "api_encryption_provisionable",
-        "api_outgoing_connection_supported",
+    },
+    "ListEntitiesButtonResponse": {"icon", "disabled_by_default", "device_id"},
+    "ButtonCommandRequest": {"device_id"},
+    "ListEntitiesSensorResponse": {
+        "icon",
+        "accuracy_decimals",
+        "force_update",
+        "state_class",
+        "legacy_last_reset_type",
+        "disabled_by_default",
+        "device_id",
+    },
+    "SensorStateResponse": {"device_id"},
+    "DeviceCapabilitiesResponse": {
+        "voice_assistant",
+        "zwave_proxy",
+        "serial_proxies",
+        "wizard",
+        "sendspin",
+        "store_yaml",
     },
 }
 """Fields that a Bluetooth proxy and its client do not need."""
 
 NESTED = (
+    pb.BluetoothProxyCapabilities,
     pb.BluetoothServiceData,
     pb.BluetoothLERawAdvertisement,
     pb.BluetoothGATTService,
@@ -59,8 +78,9 @@ def fill(message: Message, depth: int = 0) -> Message:
     """Set every field of ours to a value that is not its default."""
     for field in message.DESCRIPTOR.fields:
         if field.type == FieldDescriptor.TYPE_MESSAGE:
-            for _ in range(2):
-                fill(getattr(message, field.name).add(), depth + 1)
+            inner = getattr(message, field.name)
+            for one in (inner.add(), inner.add()) if field.is_repeated else (inner,):
+                fill(one, depth + 1)
             continue
         value: object
         if field.type == FieldDescriptor.TYPE_STRING:

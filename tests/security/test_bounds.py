@@ -14,24 +14,24 @@ from unittest.mock import Mock
 import pytest
 from bleak.backends.device import BLEDevice
 
-from proxyconn import _scanner
-from proxyconn._hub import Hub
-from proxyconn._routed import DeviceRoute
-from proxyconn._table import MOST_SIGHTINGS
+from proxyconn.advertisements.device_table import MOST_SIGHTINGS
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
+from proxyconn.programs import program_scanner as _scanner
 from proxyconn.radio import FleetOptions
 from proxyconn_esphome import scanner as esphome_scanner
-from proxyconn_esphome._adverts import advertisement_data
-from proxyconn_esphome._discovery import FoundDevice
-from proxyconn_esphome._wire import BITE
+from proxyconn_esphome.advertisement_data import advertisement_data
 from proxyconn_esphome.radio import (
     MOST_BATCH,
     MOST_DATA,
     MOST_FOUND,
     MOST_REPORTS,
     ESPHomeBackend,
-    ESPHomeRadio,
 )
 from proxyconn_esphome.scanner import ESPHomeScanner
+from proxyconn_esphome.wire.mdns import FoundDevice
+from proxyconn_esphome.wire.native_api import BITE
+from proxyconn_esphome.wire.raw_connection import reports_of
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from tests.core.fake_radio import FakeRadio
 from tests.esphome.clocked import NUMBER, a_house, program
@@ -109,17 +109,11 @@ async def test_address_type_is_that_of_the_last_report() -> None:
 
 async def test_advertisements_of_any_size() -> None:
     """What no device can say is not kept; a batch that is merely large is taken."""
-    sink = Mock()
-    radio = ESPHomeRadio(Mock(), sink)
     huge = batch((1, bytes(60_000)), (2, bytes(MOST_DATA)), (3, bytes(MOST_DATA + 1)))
-    radio.session_heard(Mock(), huge)
-    [_, taken, _] = sink.heard.call_args.args
-    assert [report.address for report in taken] == [2]
+    assert [report.address for report in reports_of(None, huge)] == [2]
     many = batch(*((number, bytes(31)) for number in range(200)))
     assert many.ByteSize() > MOST_BATCH
-    radio.session_heard(Mock(), many)
-    [_, taken, _] = sink.heard.call_args.args
-    assert len(taken) == 200
+    assert len(reports_of(None, many)) == 200
 
 
 async def test_flood_is_read_in_small_bites() -> None:
@@ -138,11 +132,8 @@ async def test_flood_is_read_in_small_bites() -> None:
 
 async def test_advertisements_without_end_in_one_batch() -> None:
     """The smallest ones fit into a frame by the thousand; a proxy collects 16."""
-    sink = Mock()
     batch_of_all = batch(*((number, b"") for number in range(6000)))
-    ESPHomeRadio(Mock(), sink).session_heard(Mock(), batch_of_all)
-    [_, taken, _] = sink.heard.call_args.args
-    assert len(taken) == MOST_REPORTS
+    assert len(reports_of(None, batch_of_all)) == MOST_REPORTS
 
 
 async def test_scan_of_one_proxy_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +142,7 @@ async def test_scan_of_one_proxy_forgets(monkeypatch: pytest.MonkeyPatch) -> Non
     scanner = ESPHomeScanner(None, None, session=Mock())
     await scanner.start()
     for number in range(1, 6):
-        scanner.session_heard(Mock(), batch((number, b"\x02\x01\x06")))
+        scanner.session_heard(Mock(), batch((number, b"\x02\x01\x06")).advertisements)
     assert [address[-1] for address in scanner.seen_devices] == ["3", "4", "5"]
     await scanner.stop()
 

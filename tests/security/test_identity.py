@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxyconn import Proxy, RadioState, RadioUnavailableError
-from proxyconn._hub import Hub
-from proxyconn._routed import DeviceRoute
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import FleetOptions
 from proxyconn_esphome import ProxySession
-from proxyconn_esphome._discovery import FoundDevice
 from proxyconn_esphome.radio import ESPHomeBackend
+from proxyconn_esphome.wire.mdns import FoundDevice
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 from tests.esphome.conftest import until

@@ -20,7 +20,7 @@ from proxyconn import (
     RadioUnavailableError,
     establish_connection,
 )
-from proxyconn._config import ConfigError, parse_config
+from proxyconn.cli.config_file import ConfigError, parse_config
 from proxyconn.radio import FleetOptions
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk

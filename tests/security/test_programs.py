@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyconn._config import parse_config
+from proxyconn.cli.config_file import parse_config
 from proxyconn.cli.options import set_up_logging
 from proxyconn.radio import Proxy
 from tests.cli.conftest import PROGRAM

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxyconn import Proxy
-from proxyconn_esphome import ProxySession, _connection
+from proxyconn_esphome import ProxySession
+from proxyconn_esphome.wire import connection
+from proxyconn_native_api.frames import PlaintextFrames
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual._frames import PlaintextFrames
 
 PING = b"\x00\x00\x07"
 SMALL = 4096
@@ -63,8 +64,8 @@ async def test_proxy_that_does_not_read_is_left(
 ) -> None:
     """What it makes us write is not kept without end."""
     proxy, port = greedy
-    monkeypatch.setattr(_connection, "UNREAD_EVERY", 0.05)
-    monkeypatch.setattr(_connection, "MOST_UNREAD", 1 << 16)
+    monkeypatch.setattr(connection, "UNREAD_EVERY", 0.05)
+    monkeypatch.setattr(connection, "MOST_UNREAD", 1 << 16)
     async with ProxySession(Proxy("127.0.0.1", port)):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await proxy.ended.wait()

@@ -13,10 +13,11 @@ from aioesphomeapi.connection import APIConnection, ConnectionParams
 from aioesphomeapi.core import MESSAGE_TYPE_TO_PROTO
 from aioesphomeapi.zeroconf import ZeroconfManager
 
+from proxyconn_virtual.firmware.profiles import NEWEST
+from proxyconn_virtual.firmware.timings import Timings
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
-from proxyconn_virtual.timings import Timings
 
 api: Any = api_pb2
 """aioesphomeapi's messages, whose generated module has no types."""
@@ -163,10 +164,16 @@ def brief(message: Any) -> tuple[Any, ...]:
 
 
 class Bench:
-    """Starts fleets and peers, and ends them after the test."""
+    """Starts fleets and peers, and ends them after the test.
 
-    def __init__(self, stack: AsyncExitStack) -> None:
+    Args:
+        stack: ends what is started.
+        profile: firmware of proxies for which none is named.
+    """
+
+    def __init__(self, stack: AsyncExitStack, profile: str = NEWEST) -> None:
         self._stack = stack
+        self._profile = profile
 
     async def fleet(self, specs: list[ProxySpec], devices: list[Peripheral]) -> VirtualFleet:
         """Start a fleet that is not announced."""
@@ -175,7 +182,11 @@ class Bench:
 
     async def proxy(self, *devices: Peripheral, **spec: Any) -> VirtualProxy:
         """Start one proxy, named "kitchen"."""
-        values: dict[str, Any] = {"name": "kitchen", "timings": QUICK} | spec
+        values: dict[str, Any] = {
+            "name": "kitchen",
+            "timings": QUICK,
+            "profile": self._profile,
+        } | spec
         fleet = await self.fleet([ProxySpec(**values)], list(devices))
         return fleet.proxies["kitchen"]
 

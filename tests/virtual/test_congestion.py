@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 import pytest
 from google.protobuf.message import Message
 
+from proxyconn_native_api.frames import PlaintextFrames
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_proto.ids import CLASS_BY_ID, ID_BY_CLASS
-from proxyconn_virtual._frames import PlaintextFrames
+from proxyconn_virtual.firmware.profiles import NEWEST
+from proxyconn_virtual.firmware.timings import Timings
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import VirtualProxy
-from proxyconn_virtual.timings import Timings
 from tests.virtual.conftest import (
     DEADLINE,
     DISCONNECT,
@@ -126,18 +127,20 @@ async def test_full_socket_retries_on_new_firmware(bench: Bench) -> None:
         assert reports[-1].free == 3
 
 
+@pytest.mark.parametrize(("profile", "notices"), [("2026.7.0", 2), (NEWEST, 1)])
 @pytest.mark.parametrize("kind", [WITH_CACHE, WITHOUT_CACHE])
-async def test_silent_att_ends_the_link(bench: Bench, kind: int) -> None:
+async def test_silent_att_ends_the_link(
+    bench: Bench, kind: int, profile: str, notices: int
+) -> None:
     """A peripheral that does not answer ATT is dropped by the proxy, with 0x16."""
-    _, peer = await bench.pair(
-        peripheral(att_latency=60.0), peripheral(2), timings=Timings(att=0.05)
-    )
+    devices = (peripheral(att_latency=60.0), peripheral(2))
+    _, peer = await bench.pair(*devices, timings=Timings(att=0.05), profile=profile)
     peer.ask(kind)
     gone = ("conn", False, 0, 0x16)
     expected = [("slots", 2, 1), ("conn", True, 23, 0), ("slots", 2, 1)]
     if kind == WITHOUT_CACHE:
         del expected[1:]
-    expected += [gone, gone, ("slots", 3)]
+    expected += [*[gone] * notices, ("slots", 3)]
     assert await peer.steps(len(expected)) == expected
     peer.ask(DISCONNECT)
     assert await peer.quiet() == [("conn", False, 0, 0), ("slots", 3)]

@@ -1,8 +1,13 @@
-"""Connections through a proxy, message by message."""
+"""Connections through a proxy before ESPHome 2026.8, message by message.
+
+scripts/test-firmware compares newer ones with the firmware's own code.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -38,6 +43,16 @@ HELD, UP, DOWN, FREE = (
     ("conn", False, 0, 0),
     ("slots", 3),
 )
+
+
+OLD = "2026.6.5"
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """Return a bench of proxies with the old firmware."""
+    async with AsyncExitStack() as stack:
+        yield Bench(stack, OLD)
 
 
 def air_of(fleet: VirtualFleet) -> SimulatedAir:
@@ -195,7 +210,9 @@ async def test_attempts_wait_for_each_other(bench: Bench) -> None:
 @pytest.mark.parametrize("reason", [8, 19])
 async def test_link_lost(bench: Bench, reason: int) -> None:
     """A link that drops is told twice, and the second time the slot is free."""
-    fleet = await bench.fleet([ProxySpec(name="kitchen", timings=QUICK)], [peripheral()])
+    fleet = await bench.fleet(
+        [ProxySpec(name="kitchen", timings=QUICK, profile=OLD)], [peripheral()]
+    )
     peer = await bench.peer(fleet.proxies["kitchen"], subscribe=True)
     peer.ask(WITHOUT_CACHE)
     await peer.steps(3)
@@ -221,7 +238,9 @@ async def test_link_lost_frees_early_on_old_firmware(bench: Bench) -> None:
 @pytest.mark.parametrize("cause", ["disconnect", "drop"])
 async def test_close_event_lost(bench: Bench, cause: str) -> None:
     """Without CLOSE_EVT a timer frees the slot and says 8."""
-    fleet = await bench.fleet([ProxySpec(name="kitchen", timings=QUICK)], [peripheral()])
+    fleet = await bench.fleet(
+        [ProxySpec(name="kitchen", timings=QUICK, profile=OLD)], [peripheral()]
+    )
     proxy = fleet.proxies["kitchen"]
     proxy.injectors.append(Lose(RadioEvent.CLOSE))
     peer = await bench.peer(proxy, subscribe=True)
@@ -277,7 +296,9 @@ async def test_open_call_refused_keeps_address(bench: Bench) -> None:
 
 async def test_disconnect_event_lost(bench: Bench) -> None:
     """Without DISCONNECT_EVT only CLOSE_EVT tells of the loss."""
-    fleet = await bench.fleet([ProxySpec(name="kitchen", timings=QUICK)], [peripheral()])
+    fleet = await bench.fleet(
+        [ProxySpec(name="kitchen", timings=QUICK, profile=OLD)], [peripheral()]
+    )
     proxy = fleet.proxies["kitchen"]
     proxy.injectors.append(Lose(RadioEvent.DISCONNECT))
     peer = await bench.peer(proxy, subscribe=True)

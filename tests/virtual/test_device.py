@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxyconn_virtual.events import Paired, PairingFailed, ParametersSet, ProxyEvent
+from proxyconn_virtual.firmware.profiles import NEWEST
 from proxyconn_virtual.radio import LinkParameters
 from tests.virtual.conftest import (
     FIRST,
@@ -61,18 +62,24 @@ async def test_pair_refused(bench: Bench) -> None:
     assert PairingFailed("kitchen", address(1), 85) in seen
 
 
-async def test_pair_without_slot_is_silent(bench: Bench) -> None:
-    """Pairing with a device that has no slot is not answered."""
-    _, peer = await bench.pair(device())
+@pytest.mark.parametrize(
+    ("profile", "answer"),
+    [("2026.7.0", []), (NEWEST, [("BluetoothDevicePairingResponse", -1)])],
+)
+async def test_pair_without_slot(
+    bench: Bench, profile: str, answer: list[tuple[object, ...]]
+) -> None:
+    """Pairing with a device that has no slot is not answered before 2026.8, and fails since."""
+    _, peer = await bench.pair(device(), profile=profile)
     peer.ask(PAIR)
-    assert await peer.quiet() == []
+    assert await peer.quiet() == answer
 
 
 @pytest.mark.parametrize(
     ("firmware", "name"),
     [
         ("2026.6.5", "BluetoothDevicePairingResponse"),
-        ("2026.8", "BluetoothDeviceUnpairingResponse"),
+        (NEWEST, "BluetoothDeviceUnpairingResponse"),
     ],
 )
 async def test_unpair(bench: Bench, firmware: str, name: str) -> None:
@@ -124,7 +131,9 @@ async def test_connection_parameters(
     assert (ParametersSet("kitchen", address(1), wanted) in seen) is (error == 0)
 
 
-@pytest.mark.parametrize(("firmware", "answered"), [("2026.6.5", True), ("2026.1", False)])
+@pytest.mark.parametrize(
+    ("firmware", "answered"), [(NEWEST, True), ("2026.6.5", True), ("2026.1", False)]
+)
 async def test_connection_parameters_without_link(
     bench: Bench, firmware: str, answered: bool
 ) -> None:

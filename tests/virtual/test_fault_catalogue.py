@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 
-from proxyconn_virtual._profiles import PROFILES
 from proxyconn_virtual.chaos import ChaosFaults, plan, possible_faults
 from proxyconn_virtual.fault_catalogue import CATALOGUE, FaultError, FaultName, Kind, find_fault
+from proxyconn_virtual.firmware.profiles import PLATFORMS, PROFILES
 from proxyconn_virtual.proxy import VirtualProxy, new_noise_psk
 from tests.virtual.conftest import Bench, peripheral
 
@@ -76,8 +76,8 @@ def test_unknown_names() -> None:
 
 async def test_fault_of_other_firmware(bench: Bench) -> None:
     """A fault that the firmware does not have is refused, with the versions that have it."""
-    proxy = await bench.proxy(peripheral())
-    with pytest.raises(FaultError, match=r"2026\.6\.5 has no .*2026\.7\.0, 2026\.8$"):
+    proxy = await bench.proxy(peripheral(), profile="2026.6.5")
+    with pytest.raises(FaultError, match=r"2026\.6\.5 has no .*7\.0, 2026\.8, 2026\.9, 2026\.10$"):
         proxy.inject("subscriber_stolen")
     with pytest.raises(FaultError, match="a proxy that encrypts"):
         proxy.inject("wrong_key")
@@ -85,7 +85,7 @@ async def test_fault_of_other_firmware(bench: Bench) -> None:
 
 
 @pytest.mark.looptime
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", [*PROFILES, *PLATFORMS])
 async def test_undo(bench: Bench, profile: str) -> None:
     """Every fault can be switched off, twice over, and leaves no injector behind."""
     proxy = await bench.proxy(peripheral(), profile=profile, noise_psk=new_noise_psk())
@@ -95,7 +95,7 @@ async def test_undo(bench: Bench, profile: str) -> None:
         undo()
         assert not proxy.injectors
     await bench.peer(proxy, subscribe=True)
-    assert proxy.snapshot().free == 3
+    assert proxy.snapshot().free == min(3, proxy.profile.max_slots)
 
 
 def test_plan_is_of_its_seed() -> None:
@@ -143,7 +143,7 @@ async def test_chaos(bench: Bench) -> None:
 
 async def test_chaos_refuses(bench: Bench) -> None:
     """Names, rate and durations are checked before anything is injected."""
-    proxy = await bench.proxy(peripheral())
+    proxy = await bench.proxy(peripheral(), profile="2026.6.5")
     for names in (["subscriber_stolen"], ["nothing"]):
         with pytest.raises(FaultError):
             ChaosFaults(proxy, names=names)

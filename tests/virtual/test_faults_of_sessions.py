@@ -60,7 +60,7 @@ async def frame_loss(s: Scene) -> None:
     undo = s.proxy.inject(Name.FRAME_LOSS, 1.0)
     s.peer.send(read(OPEN))
     s.peer.send(write())
-    again = [WROTE] if s.proxy.profile.retry_refused else []
+    again = [WROTE] if s.proxy.profile.backend else []
     assert names(await s.within(1)) == again
     assert await adverts_in(s, 1) == 0
     undo()

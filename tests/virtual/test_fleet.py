@@ -9,13 +9,13 @@ import pytest
 from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
-from proxyconn_virtual._profiles import PROFILES, Feature, profile
 from proxyconn_virtual.catalogue import (
     HEART_RATE_MEASUREMENT,
     LAMP_STATE,
     LOCK_STATE,
     household,
 )
+from proxyconn_virtual.firmware.profiles import PROFILES, Feature, profile
 from proxyconn_virtual.fleet import VirtualFleet, run_fleet
 from proxyconn_virtual.proxy import ProxySpec, new_noise_psk
 from proxyconn_virtual.simulated import SimulatedAir
@@ -58,7 +58,7 @@ async def test_fleet_announces(bench: Bench) -> None:
         name = "Noise_NNpsk0_25519_ChaChaPoly_SHA256"
         assert plain["mac"] == fleet.proxies["proxy-plain"].mac.replace(":", "").lower()
         assert plain["friendly_name"] == "Plain"
-        assert plain["version"] == "2026.6.5"
+        assert plain["version"] == "2026.10.0"
         assert plain["platform"] == "ESP32"
         assert plain["api_encryption_supported"] == noise["api_encryption"] == name
         assert "api_encryption" not in plain
@@ -159,6 +159,8 @@ def test_household_needs_a_proxy() -> None:
         ("2026.6.5", 255),
         ("2026.7.0", 255),
         ("2026.8", 255),
+        ("2026.9", 255),
+        ("2026.10", 255),
     ],
 )
 def test_profile_features(name: str, flags: int) -> None:

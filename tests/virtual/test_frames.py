@@ -7,7 +7,13 @@ import struct
 import pytest
 from noise.connection import NoiseConnection
 
-from proxyconn_virtual._frames import MAX_PAYLOAD, Frames, NoiseFrames, PlaintextFrames, Received
+from proxyconn_native_api.frames import (
+    MAX_PAYLOAD,
+    Frames,
+    NoiseFrames,
+    PlaintextFrames,
+    Received,
+)
 
 PSK = bytes(range(32))
 NAME = b"Noise_NNpsk0_25519_ChaChaPoly_SHA256"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from aioesphomeapi.client import APIClient
 
-from proxyconn_virtual._profiles import profile
+from proxyconn_virtual.firmware.profiles import NEWEST, profile
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec
@@ -192,16 +192,16 @@ async def test_values_are_cut(bench: Bench) -> None:
     assert len(first.data) == len(second.data) == 517
 
 
-@pytest.mark.parametrize("firmware", ["2026.6.5", "silent"])
+@pytest.mark.parametrize("firmware", [NEWEST, "silent"])
 async def test_write_without_response(bench: Bench, firmware: str) -> None:
     """The present stack raises its write event all the same; others do not."""
-    manners = profile("2026.6.5")
+    manners = profile(NEWEST)
     if firmware == "silent":
         manners = replace(manners, write_event_without_response=False)
     peer = await linked(bench, profile=manners)
     peer.send(write(OPEN, b"x", response=False))
     peer.send(read(OPEN))
-    answers = await peer.steps(2 if firmware == "2026.6.5" else 1)
+    answers = await peer.steps(2 if firmware == NEWEST else 1)
     assert answers[-1] == ("BluetoothGATTReadResponse", OPEN, b"x")
 
 
@@ -258,10 +258,11 @@ async def test_registrations_end_with_the_link(bench: Bench) -> None:
     assert await peer.quiet() == []
 
 
-async def test_operations_end_with_the_link(bench: Bench) -> None:
+@pytest.mark.parametrize(("manners", "notices"), [("2026.7.0", 2), (NEWEST, 1)])
+async def test_operations_end_with_the_link(bench: Bench, manners: str, notices: int) -> None:
     """A read that waits when the link drops is never answered."""
     slow = device(att_latency=0.05)
-    fleet = await bench.fleet([ProxySpec(name="kitchen", timings=QUICK)], [slow])
+    fleet = await bench.fleet([ProxySpec(name="kitchen", timings=QUICK, profile=manners)], [slow])
     peer = await bench.peer(fleet.proxies["kitchen"], subscribe=True)
     peer.ask(WITHOUT_CACHE)
     await peer.steps(3)
@@ -270,7 +271,7 @@ async def test_operations_end_with_the_link(bench: Bench) -> None:
     assert isinstance(fleet.air, SimulatedAir)
     fleet.air.drop_link(address(1), 19)
     gone = ("conn", False, 0, 19)
-    assert await peer.steps(3) == [gone, gone, ("slots", 3)]
+    assert await peer.steps(notices + 1) == [*[gone] * notices, ("slots", 3)]
     assert await peer.quiet() == []
 
 

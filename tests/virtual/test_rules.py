@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from proxyconn_virtual._profiles import FirmwareProfile, profile
-from proxyconn_virtual._rules import SlotRules
-from proxyconn_virtual._slots import (
+from proxyconn_virtual.firmware.profiles import FirmwareProfile, profile
+from proxyconn_virtual.firmware.slot_rules import SlotRules
+from proxyconn_virtual.firmware.slots import (
     Action,
     CloseLink,
     ConnectionNotice,

@@ -7,9 +7,15 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxyconn_virtual._profiles import PROFILES
-from proxyconn_virtual._rules import SlotRules
-from proxyconn_virtual._slots import Action, CloseLink, ConnectionNotice, OpenLink, SlotReport
+from proxyconn_virtual.firmware.profiles import PROFILES
+from proxyconn_virtual.firmware.slot_rules import SlotRules
+from proxyconn_virtual.firmware.slots import (
+    Action,
+    CloseLink,
+    ConnectionNotice,
+    OpenLink,
+    SlotReport,
+)
 
 STEPS = st.lists(
     st.tuples(
@@ -48,7 +54,7 @@ class Radio:
             elif isinstance(action, ConnectionNotice):
                 assert action.address
                 assert not (action.connected and action.error)
-            else:
+            elif isinstance(action, SlotReport):
                 self.last_report = action
 
     def step(self, what: str, number: int) -> None:

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
+from proxyconn_virtual.firmware.timings import Timings
 from proxyconn_virtual.peripheral import Outcome
-from proxyconn_virtual.timings import Timings
 from tests.virtual.conftest import (
     DEADLINE,
     FIRST,

@@ -16,9 +16,9 @@ from aioesphomeapi.core import (
 )
 
 from proxyconn_virtual.events import ClientConnected, ClientGone, ProxyEvent
+from proxyconn_virtual.firmware.timings import Timings
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 from proxyconn_virtual.simulated import SimulatedAir
-from proxyconn_virtual.timings import Timings
 from tests.virtual.conftest import DEADLINE, Bench, Peer, api, peripheral, until
 
 KEY = new_noise_psk(random.Random(1))
@@ -55,7 +55,7 @@ async def test_session_hello_and_device_info(bench: Bench, key: str | None) -> N
     await client.connect(login=True)
     info = await client.device_info()
     assert (info.name, info.friendly_name) == ("kitchen", "The kitchen")
-    assert info.esphome_version == "2026.6.5"
+    assert info.esphome_version == "2026.10.0"
     assert info.mac_address == proxy.mac
     assert int(info.bluetooth_mac_address.replace(":", ""), 16) == 2 + int(
         proxy.mac.replace(":", ""), 16
@@ -63,7 +63,7 @@ async def test_session_hello_and_device_info(bench: Bench, key: str | None) -> N
     assert info.bluetooth_proxy_feature_flags == 255
     assert info.api_encryption_supported
     assert client.api_version is not None
-    assert (client.api_version.major, client.api_version.minor) == (1, 14)
+    assert (client.api_version.major, client.api_version.minor) == (1, 19)
     await client.disconnect()
 
 

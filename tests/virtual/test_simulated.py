@@ -211,5 +211,5 @@ def test_addresses_must_differ() -> None:
 
 def test_advertising_must_fit() -> None:
     """Manufacturer data that do not fit the scan response are refused."""
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="34 bytes, and 31 fit"):
         SimulatedAir([peripheral(manufacturer_data={0xFFFF: bytes(30)})])

@@ -17,12 +17,13 @@ from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink, Transport
 from bumble.transport.vhci import open_vhci_transport
 
-# BumbleAir has a host in front of each of its controllers. Of the adapters the kernel is the host.
-from proxyconn_virtual._bumble_air import Air, ProxyController, make_address
-from proxyconn_virtual._bumble_peripheral import REMOTE_USER_TERMINATED, BumblePeripheral
-from proxyconn_virtual._bumble_radio import BumbleRadio
 from proxyconn_virtual.peripheral import Peripheral, uuid128
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
+
+# BumbleAir has a host in front of each of its controllers. Of the adapters the kernel is the host.
+from proxyconn_virtual.radios.bumble_air import Air, ProxyController, make_address
+from proxyconn_virtual.radios.bumble_peripheral import REMOTE_USER_TERMINATED, BumblePeripheral
+from proxyconn_virtual.radios.bumble_radio import BumbleRadio
 from tests.vm.loop_thread import LoopThread
 
 FIRST_ADDRESS = 0x00_1B_DC_00_00_01

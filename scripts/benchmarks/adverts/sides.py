@@ -56,7 +56,9 @@ class Ours:
         from proxyconn import Fleet, Proxy
 
         proxies = [Proxy(LOCALHOST, port, noise_psk=psk) for port, psk in ways]
-        fleet = await stack.enter_async_context(Fleet(proxies, discover=False))
+        fleet = await stack.enter_async_context(
+            Fleet(proxies, discover=False, state=None, owner=False)
+        )
         await fleet.ready(len(proxies), timeout=60)
         stack.callback(
             fleet.register_detection_callback(count.detected, changes_only=self.changes_only)

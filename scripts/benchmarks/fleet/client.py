@@ -61,7 +61,9 @@ class Ours:
         from proxyconn import Fleet, Proxy
 
         proxies = [Proxy(LOCALHOST, port, noise_psk=psk) for port, psk in ways]
-        self._fleet = await stack.enter_async_context(Fleet(proxies, discover=False))
+        self._fleet = await stack.enter_async_context(
+            Fleet(proxies, discover=False, state=None, owner=False)
+        )
         await self._fleet.ready(len(proxies))
 
     def paths(self, address: str) -> int:

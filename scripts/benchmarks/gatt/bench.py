@@ -44,15 +44,14 @@ Samples = dict[str, dict[str, list[dict[str, float]]]]
 
 
 @contextmanager
-def workers(sides: Sequence[str]) -> Iterator[dict[str, Process]]:
-    """Run the proxies, and a client process for each side."""
+def workers(sides: Sequence[str], loop: str) -> Iterator[dict[str, Process]]:
+    """Run the proxies, and a client process for each side, on that kind of event loop."""
     with ExitStack() as stack:
         ways = Process(stack, "gatt.server").hear()
         yield {
-            side: Process(
-                stack, "gatt.client", side, str(ways[side]["port"]), ways[side]["noise_psk"]
-            )
+            side: Process(stack, "gatt.client", side, str(way["port"]), way["noise_psk"], loop)
             for side in sides
+            for way in (ways[side],)
         }
 
 
@@ -79,11 +78,11 @@ def connects(size: Size, others: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"connect {'cached' if cached else 'uncached'}, {others} others", order
 
 
-def run(size: Size, sides: Sequence[str]) -> Samples:
-    """Measure everything."""
+def run(size: Size, sides: Sequence[str], loop: str) -> Samples:
+    """Measure everything; `loop` is the kind of event loop, asyncio or uvloop."""
     samples: Samples = defaultdict(lambda: defaultdict(list))
     for round_number in range(size.rounds):
-        with workers(sides) as processes:
+        with workers(sides, loop) as processes:
             for figure, order in orders(size):
                 if figure:
                     print(f"round {round_number + 1}: {figure}", file=sys.stderr, flush=True)

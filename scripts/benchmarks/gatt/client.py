@@ -208,5 +208,16 @@ async def run(side: str, port: int, noise_psk: str) -> None:
             await client.disconnect()
 
 
+def main(side: str, port: str, noise_psk: str, loop: str) -> None:
+    """Run one side on a kind of event loop, asyncio or uvloop."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    if loop == "uvloop":
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(run(side, int(port), noise_psk))
+
+
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+    main(*sys.argv[1:])

@@ -17,6 +17,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--level", choices=("direct", "managed", "both"), default="both", help="which clients"
     )
+    parser.add_argument(
+        "--loop", choices=("asyncio", "uvloop"), default="asyncio", help="event loop of the clients"
+    )
 
 
 def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -29,7 +32,7 @@ def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
         for side in SIDES
         if chosen.level == "both" or side == "bare" or side.endswith(chosen.level)
     ]
-    samples = bench.run(size, sides)
+    samples = bench.run(size, sides, chosen.loop)
     rows = list(report.rows(samples))
     own = list(report.beyond_bare(samples))
     return {"figures": rows, "own": own, "samples": samples}, report.table(rows, samples)

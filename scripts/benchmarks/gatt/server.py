@@ -92,6 +92,7 @@ async def run() -> None:
     for proxy in fleet.proxies.values():
         # No ESP32 has this many slots, so the constructor refuses them; start() reads the spec.
         proxy.spec = dataclasses.replace(proxy.spec, slots=world.SPARE + 1)
+        proxy.profile = dataclasses.replace(proxy.profile, max_slots=world.SPARE + 1)
     async with fleet:
         ways = {
             name: {"port": proxy.port, "noise_psk": proxy.noise_psk}

@@ -76,7 +76,9 @@ class OursManaged:
         from proxyconn import Fleet, Proxy
 
         proxy = Proxy(LOCALHOST, port, noise_psk=noise_psk)
-        self._fleet = await stack.enter_async_context(Fleet([proxy], discover=False))
+        self._fleet = await stack.enter_async_context(
+            Fleet([proxy], discover=False, state=None, owner=False)
+        )
         await self._fleet.ready()
 
     def device(self, address: str) -> BLEDevice | None:
@@ -176,7 +178,7 @@ class Bare:
 
     async def start(self, stack: AsyncExitStack, port: int, noise_psk: str) -> None:
         """Connect to the proxy."""
-        from proxyconn_esphome._wire import WireClient
+        from proxyconn_esphome.wire.native_api import WireClient
 
         client = WireClient(LOCALHOST, port, None, noise_psk=noise_psk)
         await client.connect(login=True)

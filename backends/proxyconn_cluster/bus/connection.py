@@ -1,0 +1,398 @@
+"""The connection to NATS: made once, kept for ever.
+
+nats-py reconnects by itself; where it gives up for good (a server that refuses us for a while), a
+new connection takes its place, with the same subscriptions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
+from nats.js.api import StorageType
+from nats.js.errors import NotFoundError
+from nats.js.kv import KeyValue
+
+from proxyconn.callbacks import Callbacks, log_failure
+from proxyconn_cluster.bus.credentials import identification
+from proxyconn_cluster.bus.errors import (
+    ClusterError,
+    NoAnswerError,
+    NobodyThereError,
+    is_definite,
+    why_no_bucket,
+    why_not_connected,
+)
+from proxyconn_cluster.bus.messages import headers
+from proxyconn_cluster.bus.subjects import Subjects
+from proxyconn_cluster.settings import ClusterSettings
+
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds within which the first connection is made."""
+
+RECONNECT_WAIT: Final = 0.25
+"""Seconds between two attempts at one server: a lease runs while nobody answers."""
+
+PING_INTERVAL: Final = 2
+MOST_PINGS: Final = 2
+"""Seconds between two pings, and how many may be unanswered: a silent server is left in 6 s."""
+
+API_TIMEOUT: Final = 2.0
+"""Seconds within which JetStream answers: less than a lease may go without being renewed."""
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds that saying goodbye may take."""
+
+INBOX: Final = "_INBOX."
+"""How every subject begins on which somebody waits for an answer."""
+
+NO_RESPONDERS: Final = "503"
+"""Status of the answer that the server gives where nobody hears a request."""
+
+Handler = Callable[[Msg], Awaitable[None]]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Subscribed:
+    """A subscription that outlives connections.
+
+    Attributes:
+        subject: what is heard; may have wildcards.
+        handler: gets each message, one after the other; what it raises is logged.
+        queue: name of the group of which one member gets each message; empty for none.
+    """
+
+    subject: str
+    handler: Handler
+    queue: str = ""
+    live: Subscription | None = None
+
+
+class Bus:
+    """A connection to NATS.
+
+    Args:
+        settings: where, and as whom.
+        name: who we are: shown by the server, and in every message.
+
+    Attributes:
+        subjects: the subjects of our fleet.
+        settings, name: as above.
+    """
+
+    def __init__(self, settings: ClusterSettings, name: str) -> None:
+        self.settings = settings
+        self.name = name
+        self.subjects = Subjects(settings.fleet, settings.domain)
+        self._client = Client()
+        self._error: BaseException | None = None
+        self._definite = asyncio.Event()
+        self._opened = self._closing = False
+        self._subscribed: list[Subscribed] = []
+        self._changed = Callbacks[[]]("the cluster")
+        self._reopening: asyncio.Task[None] | None = None
+
+    @property
+    def client(self) -> Client:
+        """nats-py's client; another one after a connection was given up."""
+        return self._client
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """JetStream of the configured domain."""
+        domain = {"domain": self.settings.domain} if self.settings.domain else {}
+        return self._client.jetstream(timeout=API_TIMEOUT, **domain)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a server is there now."""
+        return self._client.is_connected
+
+    @property
+    def servers(self) -> str:
+        """The servers, for people."""
+        return ", ".join(self.settings.servers)
+
+    def register_state_callback(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called when the connection is lost or there again; returns its end."""
+        return self._changed.register(callback)
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            ClusterError: there is no server, or it does not want us.
+        """
+        self._client = await self._connected()
+        self._opened = True
+
+    async def aclose(self) -> None:
+        """Say goodbye; idempotent."""
+        self._closing = True
+        if self._reopening:
+            self._reopening.cancel()
+            await asyncio.gather(self._reopening, return_exceptions=True)
+        if self._opened:
+            await self._close_client(self._client)
+
+    # Messages
+
+    async def publish(self, subject: str, data: bytes, left: float | None = None) -> None:
+        """Send a message; lost if nobody listens, or nobody is there to send it.
+
+        Args:
+            subject: to whom.
+            data: what, encoded.
+            left: seconds within which it is of use; None for ever.
+        """
+        with contextlib.suppress(nats.errors.Error):
+            await self._client.publish(subject, data, headers=headers(self.name, left))
+
+    async def answer(self, asked: Msg, data: bytes) -> None:
+        """Answer a request; lost if nobody waits for it, or nobody is there to send it.
+
+        Only where answers are waited for, and without the headers that the asker has sent, which
+        `Msg.respond` copies: else whoever may ask us could have us write or delete anywhere.
+        """
+        if asked.reply.startswith(INBOX):
+            await self.publish(asked.reply, data)
+
+    async def request(self, subject: str, data: bytes, timeout: float) -> Msg:
+        """Send a message and return the answer; the deadline goes with it.
+
+        Raises:
+            NoAnswerError: nobody answers within `timeout` seconds.
+            NobodyThereError: nobody can.
+            ClusterError: there is no connection.
+        """
+        said = headers(self.name, timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._client.request(subject, data, timeout=timeout, headers=said)
+        except TimeoutError:
+            raise NoAnswerError(f"no answer on {subject} within {timeout:g} s") from None
+        except nats.errors.NoRespondersError:
+            raise NobodyThereError(f"nobody answers on {subject}") from None
+        except nats.errors.Error as exc:
+            raise ClusterError(f"no answer on {subject}: {exc}") from None
+
+    async def gather(
+        self, subject: str, data: bytes, seconds: float, quiet: float | None = None
+    ) -> list[Msg]:
+        """Ask everybody who hears a subject, and return what they answer.
+
+        Args:
+            subject: where they hear.
+            data: what is asked.
+            seconds: how long they have; it goes with the request.
+            quiet: seconds without another answer after which no more are waited for; None to wait
+                for all of the time.
+
+        Raises:
+            ClusterError: there is no connection.
+        """
+        answers: list[Msg] = []
+        inbox = self._client.new_inbox()
+        try:
+            heard = await self._client.subscribe(inbox)
+            said = headers(self.name, seconds)
+            await self._client.publish(subject, data, reply=inbox, headers=said)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while True:
+                        wait = seconds if quiet is None or not answers else quiet
+                        msg = await heard.next_msg(timeout=wait)
+                        if msg.headers and msg.headers.get("Status") == NO_RESPONDERS:
+                            break
+                        answers.append(msg)
+            await heard.unsubscribe()
+        except nats.errors.Error as exc:
+            raise ClusterError(f"nobody can be asked on {subject}: {exc}") from None
+        return answers
+
+    async def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscribed:
+        """Hear what is sent to a subject, over every connection from now on."""
+        one = Subscribed(subject, handler, queue)
+        self._subscribed.append(one)
+        if not self._client.is_closed:
+            await self._subscribe(self._client, one)
+        return one
+
+    async def unsubscribe(self, one: Subscribed) -> None:
+        """Hear it no more; idempotent."""
+        if one in self._subscribed:
+            self._subscribed.remove(one)
+        live, one.live = one.live, None
+        if live is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await live.unsubscribe()
+
+    async def _subscribe(self, client: Client, one: Subscribed) -> None:
+        one.live = await client.subscribe(one.subject, queue=one.queue, cb=one.handler)
+        if one not in self._subscribed:
+            await self.unsubscribe(one)
+
+    # Buckets
+
+    async def bucket(self, name: str, ttl: float) -> KeyValue:
+        """Return a bucket of JetStream's key-value store, made if it is not there.
+
+        Args:
+            name: its name, from `Subjects`.
+            ttl: seconds after which what nobody renews is gone; 0 for never.
+
+        Raises:
+            ClusterError: JetStream is off, refuses, or does not answer.
+        """
+        try:
+            return await self._bucket(name, ttl)
+        except (nats.errors.Error, TimeoutError) as exc:
+            raise ClusterError(why_no_bucket(exc, self.servers)) from None
+
+    async def _bucket(self, name: str, ttl: float) -> KeyValue:
+        try:
+            return await self.jetstream.key_value(name)
+        except NotFoundError:
+            # In a file: a server that comes back without the leases gives proxies away twice.
+            return await self.jetstream.create_key_value(
+                bucket=name, ttl=ttl or None, history=1, storage=StorageType.FILE, direct=False
+            )
+
+    # The connection
+
+    async def _connected(self) -> Client:
+        """Return a new client of nats-py, connected; credentials are read anew.
+
+        Raises:
+            ClusterError: there is no server, or it does not want us.
+        """
+        options = await asyncio.to_thread(identification, self.settings)
+        client = Client()
+        try:
+            await self._connect(client, options)
+        except BaseException:
+            await self._close_client(client)
+            raise
+        return client
+
+    async def _connect(self, client: Client, options: dict[str, Any]) -> None:
+        self._error = None
+        self._definite.clear()
+        loop = asyncio.get_running_loop()
+        connecting = loop.create_task(self._connect_client(client, options))
+        refused = loop.create_task(self._definite.wait())
+        try:
+            await asyncio.wait(
+                (connecting, refused), timeout=CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for task in (connecting, refused):
+                if not task.done():
+                    task.cancel()
+            await asyncio.gather(connecting, refused, return_exceptions=True)
+        if connecting.cancelled() or connecting.exception():
+            raise ClusterError(why_not_connected(self._error, self.servers))
+
+    async def _connect_client(self, client: Client, options: dict[str, Any]) -> None:
+        await client.connect(
+            servers=list(self.settings.servers),
+            name=self.name,
+            connect_timeout=int(CONNECT_TIMEOUT),
+            # nats-py's own annotation says int; it only ever sleeps for it.
+            reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]
+            max_reconnect_attempts=-1,
+            ping_interval=PING_INTERVAL,
+            max_outstanding_pings=MOST_PINGS,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
+            **options,
+        )
+
+    @staticmethod
+    async def _close_client(client: Client) -> None:
+        subscriptions: dict[int, Subscription] = vars(client)["_subs"]
+        # asyncio of 3.13 has a TypeError for who writes to a transport that is closed.
+        with contextlib.suppress(nats.errors.Error, TimeoutError, OSError, TypeError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await client.close()
+        # Where the server has gone in this moment nats-py stops halfway, and they would stay.
+        for one in subscriptions.values():
+            one._stop_processing()  # noqa: SLF001 - its own end does so
+
+    async def _on_error(self, error: Exception) -> None:
+        if not self._definite.is_set():
+            self._error = error
+        # The text of an error of nats-py may name a subject, never who we are by what secret.
+        _LOGGER.debug("%s: %s: %s", self.servers, type(error).__name__, error)
+        if is_definite(error):
+            self._definite.set()
+
+    async def _on_disconnected(self) -> None:
+        if not self._closing:
+            _LOGGER.warning("%s: the connection is lost", self.servers)
+        self._changed()
+
+    async def _on_reconnected(self) -> None:
+        _LOGGER.info("%s: connected again", self.servers)
+        self._changed()
+
+    async def _on_closed(self) -> None:
+        # A client that has been replaced may say late that it is closed.
+        lost = self._client.is_closed and self._opened and not self._closing
+        if lost and self._reopening is None:
+            self._reopening = asyncio.get_running_loop().create_task(self._reopen())
+            self._reopening.add_done_callback(log_failure)
+
+    async def _reopen(self) -> None:
+        try:
+            while self._client.is_closed:
+                try:
+                    # Nobody may use it before: nats-py fails by assertions where it is not ready.
+                    self._client = await self._subscribed_anew(await self._connected())
+                except (ClusterError, nats.errors.Error) as exc:
+                    _LOGGER.warning("%s", exc)
+                    await asyncio.sleep(RECONNECT_WAIT)
+        finally:
+            self._reopening = None
+        await self._on_reconnected()
+
+    async def _subscribed_anew(self, client: Client) -> Client:
+        """Hear everything over another client. Raises nats.errors.Error."""
+        try:
+            for one in self._subscribed:
+                one.live = None
+            while new := [one for one in self._subscribed if one.live is None]:
+                await self._subscribe(client, new[0])
+        except BaseException:
+            await self._close_client(client)
+            raise
+        return client
+
+
+@asynccontextmanager
+async def opened(settings: ClusterSettings, name: str) -> AsyncIterator[Bus]:
+    """Yield a connection to NATS.
+
+    Raises:
+        ClusterError: there is none to be had.
+    """
+    bus = Bus(settings, name)
+    await bus.open()
+    try:
+        yield bus
+    finally:
+        await bus.aclose()

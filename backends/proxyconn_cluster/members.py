@@ -1,0 +1,313 @@
+"""Who is in the cluster, each with its radios: heard of, and told of ourselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from nats.aio.msg import Msg
+
+from proxyconn.callbacks import Callbacks, log_failure
+from proxyconn_cluster.bus.connection import Bus, Subscribed
+from proxyconn_cluster.bus.messages import MessageError, OtherVersionError, decode, encode
+from proxyconn_cluster.bus.subjects import token
+from proxyconn_cluster.exchange.interest import Interest
+from proxyconn_cluster.exchange.status import RadioStatus, Status
+from proxyconn_cluster.settings import LONGEST_LEASE, SHORTEST_LEASE
+
+BEAT: Final = 2.0
+"""Seconds between two messages of a member to which nothing happens, at most."""
+
+BEATS: Final = 5
+"""Messages of a member within its lease, at least."""
+
+WHOLE_EVERY: Final = 5
+"""Beats after which a member tells all of its radios again: a message may have been lost."""
+
+SILENT_AFTER: Final = 0.5
+"""Share of its lease after which nothing more is asked of a member that says nothing."""
+
+TOGETHER: Final = 0.03
+"""Seconds within which what changes is told together."""
+
+LOOK_EVERY: Final = 0.25
+"""Seconds between two looks for members that say nothing."""
+
+MOST_MEMBERS: Final = 10_000
+
+MOST_LEFT: Final = 64
+"""Members that have said goodbye, and of which a message may still be late."""
+
+KIND: Final = "member"
+
+_LOGGER = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Name and run of a member."""
+
+
+@dataclass(eq=False)
+class Member:
+    """Another program of the cluster.
+
+    Attributes:
+        name, run: who it is.
+        site: where it is.
+        lease: seconds of silence after which it has gone, and so have its links.
+        owner: whether it has radios for others.
+        interest: what it wants to hear; None for nothing.
+        radios: its radios, by identity.
+        heard_at: when it was heard of last, in the loop's seconds.
+        number: of the last message that it has sent.
+        silent: whether it has said nothing for too long to be asked.
+    """
+
+    name: str
+    run: str
+    site: str
+    lease: float
+    heard_at: float
+    owner: bool = False
+    interest: Interest | None = None
+    radios: dict[str, RadioStatus] = field(default_factory=dict)
+    number: int = 0
+    silent: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Name and run."""
+        return self.name, self.run
+
+
+class Members:
+    """The others, and what they are told of us.
+
+    Args:
+        bus: the connection.
+
+    Attributes:
+        run: what tells us from an earlier run of the same name.
+        lease: seconds of silence after which others take us for gone.
+        changed: called with a member that has come or says something new.
+        gone: called with a member that is not there any more.
+        woke: called after a sleep, during which others may have taken us for gone.
+        own_radios: says which radios we have for others; None for a client, which has none.
+        interest: what we want to hear; None for nothing.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.name = token(bus.name)
+        self.site = bus.settings.site
+        self.run = secrets.token_hex(4)
+        self.lease = bus.settings.lease
+        self.changed = Callbacks[Member]("the cluster")
+        self.gone = Callbacks[Member]("the cluster")
+        self.woke = Callbacks[[]]("the cluster")
+        self.own_radios: Callable[[], Iterable[RadioStatus]] | None = None
+        self.interest: Interest | None = None
+        self._members: dict[Key, Member] = {}
+        self._told: tuple[bool, Interest | None, dict[str, RadioStatus]] = (False, None, {})
+        self._subscribed: Subscribed | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hurry = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.began_at = self._loop.time()
+        self._refused: set[str] = set()
+        self._number = 0
+        self._left: deque[Key] = deque(maxlen=MOST_LEFT)
+
+    # Subjects of our own, and of others
+
+    def subject(self, kind: str, *parts: str) -> str:
+        """Return a subject that is ours."""
+        return self.bus.subjects.of_site(self.site, kind, self.name, self.run, *parts)
+
+    def subject_of(self, member: Member, kind: str, *parts: str) -> str:
+        """Return a subject of another member."""
+        return self.bus.subjects.of_site(member.site, kind, member.name, member.run, *parts)
+
+    # Who is there
+
+    @property
+    def all(self) -> Mapping[Key, Member]:
+        """Everybody else."""
+        return self._members
+
+    def owners(self) -> list[Member]:
+        """Return those who have radios for others, and speak."""
+        return [one for one in self._members.values() if one.owner and not one.silent]
+
+    def is_there(self, name: str, run: str) -> bool:
+        """Whether a member is there, or may be, for all that can be known yet."""
+        known = (name, run) in self._members or (name, run) == (self.name, self.run)
+        return known or self._loop.time() - self.began_at < self.lease
+
+    def may_go(self, name: str, run: str) -> bool:
+        """Whether a member has said nothing for so long that it is likely to have gone soon."""
+        member = self._members.get((name, run))
+        return member is None or member.silent
+
+    # Our own life
+
+    async def start(self) -> None:
+        """Say hello, and begin to listen to the others; once only."""
+        if self._tasks:
+            return
+        every = self.bus.subjects.of_site("*", KIND, "*", "*")
+        self._subscribed = await self.bus.subscribe(every, self._on_status)
+        await self._tell(hello=True, whole=True)
+        self._tasks = [
+            self._loop.create_task(self._beat()),
+            self._loop.create_task(self._look()),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(log_failure)
+
+    async def aclose(self) -> None:
+        """Say goodbye; idempotent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        if self._subscribed:
+            await self.bus.unsubscribe(self._subscribed)
+            self._subscribed = None
+            await self._tell(leaving=True)
+
+    def hurry(self) -> None:
+        """Tell the others soon: something has changed."""
+        self._hurry.set()
+
+    async def _beat(self) -> None:
+        count = 0
+        while True:
+            try:
+                async with asyncio.timeout(min(BEAT, self.lease / BEATS)):
+                    await self._hurry.wait()
+            except TimeoutError:
+                count += 1
+                self._hurry.clear()
+                await self._tell(whole=count % WHOLE_EVERY == 0)
+            else:
+                await asyncio.sleep(TOGETHER)
+                self._hurry.clear()
+                await self._tell(news_only=True)
+
+    async def _tell(
+        self,
+        *,
+        hello: bool = False,
+        leaving: bool = False,
+        whole: bool = False,
+        news_only: bool = False,
+    ) -> None:
+        now = {one.id: one for one in self.own_radios()} if self.own_radios else {}
+        told = self.own_radios is not None, self.interest, now
+        # What others say may change our radios in no way, and must not set them talking.
+        if news_only and told == self._told:
+            return
+        before, self._told = self._told[2], told
+        self._number += 1
+        status = Status(
+            sender=self.name,
+            site=self.site,
+            run=self.run,
+            number=self._number,
+            lease=self.lease,
+            owner=self.own_radios is not None,
+            hello=hello,
+            leaving=leaving,
+            interest=self.interest,
+            whole=whole,
+            radios=tuple(
+                one for identity, one in now.items() if whole or before.get(identity) != one
+            ),
+            gone=tuple(identity for identity in before if identity not in now),
+        )
+        await self.bus.publish(self.subject(KIND), encode(status))
+
+    # The others
+
+    async def _on_status(self, message: Msg) -> None:
+        try:
+            status = decode(message.data, Status)
+            own = self.bus.subjects.of_site(status.site, KIND, status.sender, status.run)
+        except OtherVersionError as exc:
+            self._refuse(message.subject, exc)
+            return
+        except (MessageError, ValueError) as exc:
+            _LOGGER.debug("%s: %s", message.subject, exc)
+            return
+        if message.subject != own:
+            # What a server lets somebody say of itself is said by the subject.
+            _LOGGER.debug("%s: this is not where %s speaks", message.subject, status.sender)
+        elif (status.sender, status.run) != (self.name, self.run):
+            self._take(status)
+            if status.hello:
+                await self._tell(whole=True)
+
+    def _refuse(self, subject: str, error: OtherVersionError) -> None:
+        """Say once of each who cannot be understood."""
+        if subject not in self._refused and len(self._refused) < MOST_MEMBERS:
+            self._refused.add(subject)
+            _LOGGER.warning("%s", error)
+
+    def _take(self, status: Status) -> None:
+        key = status.sender, status.run
+        if status.leaving:
+            self._left.append(key)
+            self._lose(key)
+        if key in self._left:
+            return
+        member = self._members.get(key)
+        if member is None:
+            if len(self._members) >= MOST_MEMBERS:
+                return
+            lease = min(max(status.lease, SHORTEST_LEASE), LONGEST_LEASE)
+            member = Member(status.sender, status.run, status.site, lease, self._loop.time())
+            self._members[key] = member
+        if status.number <= member.number:
+            return
+        member.number = status.number
+        news = status.radios or status.gone or status.whole
+        others = (member.owner, member.interest, member.silent)
+        member.heard_at, member.silent = self._loop.time(), False
+        member.owner, member.interest = status.owner, status.interest
+        told = {one.id: one for one in status.radios}
+        member.radios = told if status.whole else {**member.radios, **told}
+        for identity in status.gone:
+            member.radios.pop(identity, None)
+        if news or others != (member.owner, member.interest, False):
+            self.changed(member)
+
+    def _lose(self, key: Key) -> None:
+        if member := self._members.pop(key, None):
+            member.silent = True
+            _LOGGER.info("%s (%s) has left the cluster", member.name, member.site)
+            self.gone(member)
+
+    async def _look(self) -> None:
+        """Mind those who say nothing; what we could not hear does not count."""
+        before = self._loop.time()
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            now = self._loop.time()
+            passed, before = now - before, now
+            deaf = passed if not self.bus.connected else max(passed - 2 * LOOK_EVERY, 0.0)
+            if deaf > SILENT_AFTER * self.lease and self.bus.connected:
+                _LOGGER.warning("this program has slept for %.1f s", deaf)
+                self.woke()
+            for key, member in list(self._members.items()):
+                member.heard_at = min(member.heard_at + deaf, now)
+                silence = now - member.heard_at
+                if silence > member.lease:
+                    self._lose(key)
+                elif silence > SILENT_AFTER * member.lease and not member.silent:
+                    member.silent = True
+                    self.changed(member)

@@ -1,0 +1,117 @@
+"""What one owner does about each proxy: take it, or let it go. Asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxyconn_cluster.ownership.clock import now
+from proxyconn_cluster.ownership.holding import Holding
+from proxyconn_cluster.ownership.observed import Observed
+from proxyconn_cluster.ownership.out_of_reach import OutOfReach
+from proxyconn_cluster.ownership.placement import Owner, ranked
+
+SETTLE: Final = 0.3
+"""Part of a lease for which a new owner listens, and is not given what others have."""
+
+
+@dataclass
+class Decision:
+    """What is to be done.
+
+    Attributes:
+        take: MAC addresses of proxies that are to be ours.
+        leave: of those that are to be given back.
+        tell: whether the others are to be told soon what we see.
+    """
+
+    take: list[str] = field(default_factory=list)
+    leave: list[str] = field(default_factory=list)
+    tell: bool = False
+
+
+class Deciding:
+    """Decides for one owner.
+
+    Args:
+        owner: its id.
+        holding: what it has.
+        observed: what the others have.
+
+    Attributes:
+        is_idle: whether a proxy of ours can be given away without anybody noticing.
+        is_away: whether a proxy of ours is out of our reach.
+        listens_since: when we began to hear the others, by our clock; infinite before.
+    """
+
+    def __init__(self, owner: str, holding: Holding, observed: Observed) -> None:
+        self._owner = owner
+        self._holding = holding
+        self._observed = observed
+        self._out_of_reach = OutOfReach()
+        self.is_idle: Callable[[str], bool] = lambda mac: True
+        self.is_away: Callable[[str], bool] = lambda mac: False
+        self.listens_since = float("inf")
+
+    def unseen(self) -> frozenset[str]:
+        """Return what we leave to others because we do not reach it."""
+        return self._out_of_reach.left(now())
+
+    def decide(self, candidates: Iterable[str], asking: Collection[str]) -> Decision:
+        """Return what is to be done.
+
+        Args:
+            candidates: MAC addresses of the proxies that we could use.
+            asking: those of which we are just taking the lease.
+        """
+        ttl, found = self._holding.ttl, Decision()
+        if now() - self.listens_since < ttl * SETTLE:
+            return found
+        live = self._observed.live(ttl)
+        others_are_old = self._others_are_old()
+        found.tell = self._look_for_lost(live)
+        for mac in candidates:
+            wish = self._observed.wishes.get(mac)
+            order = ranked(mac, live, wish.owner if wish else None)
+            held = self._holding.held.get(mac)
+            if held is None and mac not in asking and self._owner in order:
+                if self._is_free(mac, order.index(self._owner), others_are_old):
+                    found.take.append(mac)
+            elif held and not held.leaving and order and order[0] != self._owner:
+                at_once = wish is not None and wish.now
+                if self._has_settled(order[0]) and (at_once or self.is_idle(mac)):
+                    found.leave.append(mac)
+        return found
+
+    def _look_for_lost(self, live: Sequence[Owner]) -> bool:
+        """Leave what we do not reach to others that see it; return whether there is more of it."""
+        others = {mac for one in live if one.id != self._owner for mac in one.sees}
+        away = [mac for mac in self._holding.held if mac in others and self.is_away(mac)]
+        return self._out_of_reach.look(away, now(), self._holding.ttl)
+
+    def _is_free(self, mac: str, rank: int, others_are_old: bool) -> bool:
+        """Whether a proxy is ours to take: the first in rank at once, others if that one does not.
+
+        The time counts from when the last lease was heard of; of one that was never heard of, since
+        we listen, which must be a whole lease where others have been here for long: a store that
+        has lost its leases is no proof that nobody has the proxy.
+        """
+        ttl, seen = self._holding.ttl, self._observed.leases.get(mac)
+        if seen is None:
+            free_for = now() - self.listens_since - (ttl if others_are_old else 0.0)
+        elif seen.free and rank == 0:
+            free_for = 0.0
+        else:
+            free_for = now() - seen.at - ttl
+        return free_for >= rank * ttl
+
+    def _others_are_old(self) -> bool:
+        """Whether another owner was there for a lease already when we began to listen."""
+        since = self._holding.ttl + now() - self.listens_since
+        owners = self._observed.owners.items()
+        return any(beat.age >= since for id_, (beat, _) in owners if id_ != self._owner)
+
+    def _has_settled(self, owner: str) -> bool:
+        beat = self._observed.owners.get(owner)
+        return beat is not None and beat[0].age >= self._holding.ttl * SETTLE

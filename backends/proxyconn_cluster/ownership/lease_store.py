@@ -1,0 +1,161 @@
+"""How leases are taken, renewed and given back: compare-and-set in one bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Final, TypeVar
+
+import nats.errors
+from nats.js.errors import (
+    APIError,
+    KeyDeletedError,
+    KeyNotFoundError,
+    KeyWrongLastSequenceError,
+    NoKeysError,
+)
+from nats.js.kv import KV_DEL, KV_MARKER_REASON, KV_OP, KeyValue
+
+from proxyconn_cluster.bus.connection import API_TIMEOUT, Bus
+from proxyconn_cluster.bus.errors import ClusterError
+from proxyconn_cluster.bus.messages import MessageError, decode, encode
+from proxyconn_cluster.ownership.records import Lease
+
+ResultT = TypeVar("ResultT")
+
+SHARE: Final = 0.2
+"""Part of a lease that one answer of the store may take: several fit before it runs out."""
+
+SNAPSHOT_TIMEOUT: Final = 5.0
+"""Seconds within which everything in a bucket is read."""
+
+
+class UnreachableError(ClusterError):
+    """The store does not answer: nothing is known of what became of a request."""
+
+
+class TakenError(ClusterError):
+    """It is somebody else's, or was changed by somebody."""
+
+
+def is_marker(headers: dict[str, str] | None) -> bool:
+    """Whether an entry says that its key was deleted, or has run out."""
+    found = headers or {}
+    return KV_OP in found or KV_MARKER_REASON in found
+
+
+class LeaseStore:
+    """The bucket of the leases.
+
+    Args:
+        bus: the connection.
+        bucket: the bucket.
+        ttl: seconds for which what is in it is kept.
+
+    Attributes:
+        ttl: as above.
+    """
+
+    def __init__(self, bus: Bus, bucket: KeyValue, ttl: float) -> None:
+        self._bus = bus
+        self._bucket = bucket
+        self.ttl = ttl
+        self._timeout = min(API_TIMEOUT, ttl * SHARE)
+
+    async def take(self, mac: str, lease: Lease) -> int:
+        """Take a lease that nobody has; returns its revision.
+
+        Raises:
+            TakenError: somebody has it.
+            UnreachableError: it may be ours or not.
+        """
+        return await self._asked(self._bucket.create(mac, encode(lease)))
+
+    async def renew(self, mac: str, lease: Lease, revision: int) -> int:
+        """Renew a lease; returns its new revision.
+
+        Raises:
+            TakenError: it is of another revision by now, or has run out.
+            UnreachableError: it may be renewed or not.
+        """
+        return await self._asked(self._bucket.update(mac, encode(lease), last=revision))
+
+    async def give_back(self, mac: str, revision: int) -> None:
+        """Let others have it at once. Raises TakenError, UnreachableError."""
+        await self._asked(self._bucket.delete(mac, last=revision))
+
+    async def read(self, mac: str) -> tuple[Lease, int] | None:
+        """Return a lease and its revision; None if nobody has it.
+
+        Raises:
+            UnreachableError: it cannot be read.
+            MessageError: whoever has it says so in a way that is not known here.
+        """
+        try:
+            entry = await self._asked(self._bucket.get(mac))
+        except TakenError:
+            return None
+        return decode(entry.value or b"", Lease), entry.revision or 0
+
+    async def _asked(self, request: Awaitable[ResultT]) -> ResultT:
+        if not self._bus.connected:
+            # nats-py would keep it, and send it when that is of no use to anybody.
+            if asyncio.iscoroutine(request):
+                request.close()
+            raise UnreachableError(f"{self._bus.servers}: no connection")
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await request
+        except (KeyWrongLastSequenceError, KeyNotFoundError, KeyDeletedError) as exc:
+            raise TakenError(str(exc)) from None
+        except (nats.errors.Error, TimeoutError, OSError) as exc:
+            why = exc.description if isinstance(exc, APIError) else exc
+            raise UnreachableError(f"{self._bus.servers}: {why or 'no answer'}") from None
+
+
+async def put(bucket: KeyValue, key: str, value: bytes, ttl: float) -> None:
+    """Put something that nobody else does. Raises UnreachableError."""
+    await _within(ttl * SHARE, bucket.put(key, value))
+
+
+async def ttl_of(bucket: KeyValue) -> float | None:
+    """Return for how many seconds a bucket keeps things; None for ever.
+
+    Raises:
+        UnreachableError: it does not say.
+    """
+    return (await _within(API_TIMEOUT, bucket.status())).ttl
+
+
+async def _within(seconds: float, request: Awaitable[ResultT]) -> ResultT:
+    try:
+        async with asyncio.timeout(seconds):
+            return await request
+    except (nats.errors.Error, TimeoutError, OSError) as exc:
+        raise UnreachableError(f"the store does not answer: {exc or 'in time'}") from None
+
+
+async def everything_in(bucket: KeyValue) -> AsyncIterator[tuple[str, bytes]]:
+    """Yield every key of a bucket and what is said there.
+
+    Raises:
+        UnreachableError: it cannot be read.
+    """
+    try:
+        async with asyncio.timeout(SNAPSHOT_TIMEOUT):
+            watcher = await bucket.watchall(ignore_deletes=True)
+            try:
+                async for entry in watcher:
+                    if entry is None:
+                        break
+                    if entry.operation != KV_DEL and entry.value is not None:
+                        yield entry.key, entry.value
+            finally:
+                await watcher.stop()  # type: ignore[no-untyped-call]
+    except NoKeysError:
+        return
+    except (nats.errors.Error, TimeoutError, OSError) as exc:
+        raise UnreachableError(f"the store cannot be read: {exc}; may this user?") from None
+
+
+__all__ = ["LeaseStore", "MessageError", "TakenError", "UnreachableError", "everything_in"]

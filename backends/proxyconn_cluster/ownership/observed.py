@@ -1,0 +1,194 @@
+"""What an owner sees of the others: their leases, their heartbeats, and what people wish for.
+
+Everything that is put into a bucket passes on a subject, and is heard there; what was put before is
+read once, and again after each break. What was heard may have been refused by the store, so nothing
+is taken for free or for ours because of it: the store decides that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from nats.aio.msg import Msg
+from nats.js.kv import KeyValue
+
+from proxyconn_cluster.bus.connection import Bus, Subscribed
+from proxyconn_cluster.bus.messages import Message, MessageError, decode
+from proxyconn_cluster.ownership.clock import now
+from proxyconn_cluster.ownership.lease_store import everything_in, is_marker
+from proxyconn_cluster.ownership.placement import Owner
+from proxyconn_cluster.ownership.records import Heartbeat, Lease, Wish
+
+MOST_OWNERS: Final = 1024
+MOST_PROXIES: Final = 65536
+"""Keys that are kept of what others put: whoever may put some can put any number."""
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Seen:
+    """A lease, as it was heard of last.
+
+    Attributes:
+        lease: what it says; None if it cannot be read.
+        at: when it was renewed or given back, by our clock.
+        free: whether it was given back since.
+    """
+
+    lease: Lease | None
+    at: float
+    free: bool = False
+
+
+@dataclass(slots=True)
+class Buckets:
+    """The buckets of a fleet."""
+
+    leases: KeyValue
+    owners: KeyValue
+    wishes: KeyValue
+
+
+@dataclass
+class Observed:
+    """What is known of the others.
+
+    Args:
+        bus: the connection.
+        changed: called when something is another way than before.
+
+    Attributes:
+        leases: MAC address -> lease.
+        owners: id -> heartbeat, and when it was heard, by our clock.
+        wishes: MAC address -> wish.
+    """
+
+    bus: Bus
+    changed: Callable[[], None]
+    leases: dict[str, Seen] = field(default_factory=dict)
+    owners: dict[str, tuple[Heartbeat, float]] = field(default_factory=dict)
+    wishes: dict[str, Wish] = field(default_factory=dict)
+    _heard: list[Subscribed] = field(default_factory=list)
+    _told: set[tuple[str, str]] = field(default_factory=set)
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        subjects = self.bus.subjects
+        for bucket, take in (
+            (subjects.leases, self._take_lease),
+            (subjects.owners, self._take_heartbeat),
+            (subjects.wishes, self._take_wish),
+        ):
+            handler = self._handler(take)
+            self._heard.append(await self.bus.subscribe(subjects.entries(bucket), handler))
+
+    async def stop(self) -> None:
+        """Listen no more; idempotent."""
+        for one in self._heard:
+            await self.bus.unsubscribe(one)
+        self._heard.clear()
+
+    async def read(self, buckets: Buckets) -> None:
+        """Take what was put while nobody listened. Raises UnreachableError.
+
+        What is not there any more is not taken for free: it must be silent for a lease as well. A
+        wish that is not there any more was taken back.
+        """
+        before = dict(self.wishes)
+        for bucket, take in (
+            (buckets.leases, self._read_lease),
+            (buckets.owners, self._take_heartbeat),
+            (buckets.wishes, self._take_wish),
+        ):
+            async for key, value in everything_in(bucket):
+                take(key, value)
+        # What is another object now was heard meanwhile, or read.
+        for mac in [mac for mac, wish in before.items() if self.wishes.get(mac) is wish]:
+            self._take_wish(mac, None)
+
+    def live(self, ttl: float) -> list[Owner]:
+        """Return the owners that were heard within `ttl` seconds, and forget others in time."""
+        since = now() - ttl
+        self.owners = {id_: one for id_, one in self.owners.items() if one[1] > since}
+        return [
+            Owner(id_, beat.site, frozenset(beat.sees), frozenset(beat.named))
+            for id_, (beat, _) in self.owners.items()
+        ]
+
+    def took(self, mac: str, lease: Lease, asked_at: float) -> None:
+        """Take note of who has a proxy, as the store said: what was heard since then counts."""
+        seen = self.leases.get(mac)
+        if seen and seen.at >= asked_at:
+            return
+        if seen is None or seen.free or seen.lease is None or seen.lease.owner != lease.owner:
+            self.leases[mac] = Seen(lease, now())
+
+    def _handler(
+        self, take: Callable[[str, bytes | None], None]
+    ) -> Callable[[Msg], Awaitable[None]]:
+        async def handle(msg: Msg) -> None:
+            key = msg.subject.rpartition(".")[2]
+            take(key, None if is_marker(msg.headers) else msg.data)
+
+        return handle
+
+    def _take_lease(self, mac: str, data: bytes | None) -> None:
+        seen = self.leases.get(mac)
+        if data is None:
+            if seen is not None:
+                seen.free, seen.at = True, now()
+                self.changed()
+            return
+        lease = self._decoded(mac, data, Lease)
+        if seen and lease and (seen.free or not seen.lease or seen.lease.owner != lease.owner):
+            # Whoever wants it may be refused: the store says who has it, to those who ask for it.
+            self.changed()
+            return
+        self._note(mac, seen, lease)
+
+    def _read_lease(self, mac: str, data: bytes) -> None:
+        self._note(mac, self.leases.get(mac), self._decoded(mac, data, Lease))
+
+    def _note(self, mac: str, seen: Seen | None, lease: Lease | None) -> None:
+        if seen is None and len(self.leases) >= MOST_PROXIES:
+            return
+        self.leases[mac] = Seen(lease, now())
+        if seen is None or seen.lease is None or lease is None or seen.lease.owner != lease.owner:
+            self.changed()
+
+    def _take_heartbeat(self, owner: str, data: bytes | None) -> None:
+        known = owner in self.owners
+        if data is None:
+            if self.owners.pop(owner, None):
+                self.changed()
+        elif (beat := self._decoded(owner, data, Heartbeat)) and (
+            known or len(self.owners) < MOST_OWNERS
+        ):
+            self.owners[owner] = (beat, now())
+            if not known:
+                self.changed()
+
+    def _take_wish(self, mac: str, data: bytes | None) -> None:
+        wish = None if data is None else self._decoded(mac, data, Wish)
+        if wish is None:
+            self.wishes.pop(mac, None)
+        elif mac in self.wishes or len(self.wishes) < MOST_PROXIES:
+            self.wishes[mac] = wish
+        self.changed()
+
+    def _decoded(self, key: str, data: bytes, kind: type[MessageT]) -> MessageT | None:
+        """Return what was put under a key, or None; that it is of no use is told once."""
+        try:
+            return decode(data, kind)
+        except MessageError as exc:
+            what = (kind.__name__, key)
+            if what not in self._told and len(self._told) < MOST_OWNERS:
+                self._told.add(what)
+                _LOGGER.warning("%s", exc)
+            return None

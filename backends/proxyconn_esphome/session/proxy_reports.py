@@ -1,0 +1,108 @@
+"""What a proxy says of itself: its slots, its scan, what it hears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any, Protocol
+
+from bluetooth_data_tools import int_to_bluetooth_address
+
+from proxyconn.radio import AllocationChangeEvent, Report, SlotQueue
+from proxyconn_esphome.session.other_clients import OtherClients
+from proxyconn_esphome.session.periodic_checks import Upkeep, WatchedProxy
+from proxyconn_esphome.wire.messages import (
+    BluetoothConnectionsFreeResponse,
+    BluetoothLERawAdvertisementsResponse,
+    BluetoothScannerStateResponse,
+)
+
+MOST_HOLDERS = 1024
+"""Addresses taken from one slot report; ESPHome has at most 9 slots (esp32_ble max_connections), a
+proxy that lends a whole fleet has that many for each radio."""
+
+_ADDRESS = attrgetter("address")
+
+
+class ReportingProxy(WatchedProxy, Protocol):
+    """The proxy that reports."""
+
+    @property
+    def queue(self) -> SlotQueue:
+        """Who waits for a slot."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it serves several programs at once."""
+        ...
+
+    @property
+    def other_clients(self) -> OtherClients:
+        """What is known of its other clients."""
+        ...
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """What is looked after every few seconds."""
+        ...
+
+    def tell_slots(self, events: Sequence[AllocationChangeEvent]) -> None:
+        """Tell who listens that slots, or attempts to fill them, are other ones now."""
+
+    def tell_heard(self, reports: Sequence[Report[bytes]]) -> None:
+        """Tell who listens what the proxy has heard."""
+
+
+class Inbox:
+    """Hands each message to all whom it concerns, in an order that suits them."""
+
+    def __init__(self, proxy: ReportingProxy) -> None:
+        self._proxy = proxy
+
+    def handlers(self) -> dict[type[Any], Callable[[Any], None]]:
+        """Return what to call for each type of message; as `Connection.handle` takes them."""
+        return {
+            BluetoothConnectionsFreeResponse: self._on_slots,
+            BluetoothLERawAdvertisementsResponse: self._on_heard,
+            BluetoothScannerStateResponse: self._on_scanner_state,
+        }
+
+    def on_notice(self, number: int) -> None:
+        """Take the address of a link that did not open, or is no more."""
+        if not self._proxy.subscription.on_notice(number):
+            self._proxy.attempts.on_notice(int_to_bluetooth_address(number))
+
+    def _on_slots(self, message: BluetoothConnectionsFreeResponse) -> None:
+        proxy = self._proxy
+        listed = message.allocated[:MOST_HOLDERS]
+        held = [int_to_bluetooth_address(number) for number in listed if number]
+        events = proxy.ledger.update(
+            message.free, message.limit, held, self._of_others(held) if proxy.is_shared else ()
+        )
+        used = proxy.attempts.under_way.union(map(_ADDRESS, proxy.dispatcher.links.values()))
+        proxy.left.on_slots(used)
+        proxy.other_clients.on_slots()
+        proxy.subscription.on_slots()
+        proxy.attempts.on_slots()
+        proxy.dispatcher.reconcile(proxy.ledger)
+        proxy.upkeep.on_slots(used)
+        proxy.queue.notify()
+        proxy.update()
+        proxy.tell_slots(events)
+
+    def _of_others(self, held: Iterable[str]) -> set[str]:
+        """Return the addresses that other programs have links to, through the same shared proxy."""
+        links = self._proxy.dispatcher.links.values()
+        return set(held) - {link.address for link in links if link.is_up}
+
+    def _on_heard(self, reports: Sequence[Report[bytes]]) -> None:
+        proxy = self._proxy
+        proxy.subscription.prove()
+        proxy.attempts.on_heard()
+        proxy.upkeep.on_heard()
+        proxy.tell_heard(reports)
+
+    def _on_scanner_state(self, message: BluetoothScannerStateResponse) -> None:
+        self._proxy.subscription.prove()
+        self._proxy.upkeep.scan.on_state(message)

@@ -1,0 +1,208 @@
+"""`proxyconn serve`: lends a fleet until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from proxyconn import InvalidKeyError
+from proxyconn.cli.config_file import ConfigError
+from proxyconn.cli.errors import BAD_USAGE, CommandFailedError, describe, fail, run
+from proxyconn.cli.fleet_session import Settings, all_settled, fleet_options, open_fleet
+from proxyconn.cli.logs import set_up_logging
+from proxyconn.cli.options import settings_command
+from proxyconn.cli.output import stdout
+from proxyconn.fleet.owner_socket import runtime_folder
+from proxyconn.state.file import StateError
+from proxyconn.state.folder import state_folder
+from proxyconn_cluster.configuration import parse_cluster
+from proxyconn_cluster.extra import MissingExtraError as ClusterExtraError
+from proxyconn_cluster.extra import check_extra
+from proxyconn_cluster.fence import FencedLoop
+from proxyconn_cluster.joining import CannotJoinError, member_of
+from proxyconn_cluster.settings import ClusterSettings
+from proxyconn_owner import options
+from proxyconn_owner.identity import load_identity
+from proxyconn_owner.notices import Notices
+from proxyconn_owner.service import Owner, PortTakenError, serving
+from proxyconn_owner.settings import ServeSettings, parse_serve
+from proxyconn_owner.single import OwnerRunningError, only_owner
+from proxyconn_owner.supervision import Supervisor
+from proxyconn_web.access import TokenError
+from proxyconn_web.extra import MissingExtraError
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@settings_command
+def serve(
+    settings: Settings,
+    *,
+    api: options.Api = None,
+    one: options.One = False,
+    mirrored: options.Mirrored = False,
+    name: options.Name = None,
+    web: options.Web = None,
+    web_token_file: options.WebTokenFile = None,
+    web_origin: options.WebOrigin = None,
+    no_announce: options.NoAnnounce = False,
+    as_json: options.AsJson = False,
+    show_key: options.ShowKey = False,
+    state: options.StateFolder = None,
+    cluster: options.Cluster = None,
+    fleet: options.FleetName = None,
+    site: options.Site = None,
+    lease: options.Lease = None,
+) -> None:
+    """Lend the fleet to Home Assistant and to any number of programs at once.
+
+    To them it is one ESPHome Bluetooth proxy, or one for each radio, encrypted with a key of its
+    own. It runs until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
+    """
+    set_up_logging(verbose=settings.verbose)
+    try:
+        written = parse_serve(settings.serve, settings.clients)
+        shared = parse_cluster(
+            settings.cluster, cluster=cluster, fleet=fleet, site=site, lease=lease
+        )
+    except ConfigError as exc:
+        raise fail(describe(exc), BAD_USAGE) from None
+    wanted = replace(
+        written,
+        api=api or written.api,
+        one=one or not mirrored if one or mirrored else written.one,
+        mirrored=mirrored or (written.mirrored and not one),
+        name=name or written.name,
+        announce=written.announce and not no_announce,
+        web=web or written.web,
+        web_token_file=web_token_file or written.web_token_file,
+        web_origin=web_origin or written.web_origin,
+    )
+    folder = state_folder(state)
+    if show_key:
+        _show_key(wanted, folder)
+    else:
+        _lend(settings, wanted, folder, Notices(as_json=as_json), shared)
+
+
+def _lend(
+    settings: Settings,
+    wanted: ServeSettings,
+    folder: Path,
+    notices: Notices,
+    shared: ClusterSettings | None,
+) -> None:
+    """Be this user's owner until told to end."""
+    # It is not a client of another owner, nor of itself.
+    own = replace(settings, owner=False)
+    try:
+        with only_owner(runtime_folder()):
+            run(_serve(own, wanted, folder, notices, shared), _loop_for(shared))
+    except (OwnerRunningError, StateError, ClusterExtraError) as exc:
+        raise fail(describe(exc)) from None
+
+
+def _loop_for(shared: ClusterSettings | None) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the loop of an owner that must not speak to a proxy it has lost.
+
+    Raises:
+        ClusterExtraError: what a cluster needs is not installed.
+    """
+    if shared is None:
+        return None
+    check_extra()
+    return FencedLoop
+
+
+def _show_key(settings: ServeSettings, folder: Path) -> None:
+    try:
+        key = settings.noise_psk or load_identity(folder)[0].noise_psk
+    except StateError as exc:
+        raise fail(describe(exc)) from None
+    stdout().print(key, soft_wrap=True, markup=False)
+
+
+async def _serve(
+    settings: Settings,
+    serve_settings: ServeSettings,
+    folder: Path,
+    notices: Notices,
+    shared: ClusterSettings | None,
+) -> None:
+    try:
+        async with (
+            _until_told() as told,
+            member_of(shared) as member,
+            open_fleet(
+                settings,
+                tenure=member.tenure if member else None,
+                cluster=member.place if member else None,
+            ) as fleet,
+            member.sharing(fleet) if member else nullcontext(),
+        ):
+            if serve_settings.mirrored:
+                await _or_told(all_settled(fleet, settings), told)
+            async with serving(fleet, serve_settings, folder, runtime_folder(), notices) as owner:
+                notices.ready(owner)
+                reload = partial(_reload, settings, owner, notices)
+                async with Supervisor(settings.file, reload):
+                    await told.wait()
+                notices.stopping()
+    except (PortTakenError, StateError, TokenError, MissingExtraError, CannotJoinError) as exc:
+        raise CommandFailedError(str(exc)) from None
+
+
+async def _reload(settings: Settings, owner: Owner, notices: Notices) -> None:
+    """Read the configuration again; what cannot be read changes nothing."""
+    if settings.again is None:
+        return
+    try:
+        now = await asyncio.to_thread(settings.again)
+        rules = parse_serve(now.serve, now.clients)
+    except (ConfigError, InvalidKeyError) as exc:
+        notices.reloaded(str(exc))
+        return
+    owner.reload(rules)
+    await owner.fleet.reconfigure(**fleet_options(now))
+    notices.reloaded(None)
+
+
+async def _or_told(waiting: Coroutine[Any, Any, None], told: asyncio.Event) -> None:
+    """Wait for something, but not once it is time to go."""
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[Any]] = [
+        loop.create_task(waiting),
+        loop.create_task(told.wait()),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _until_told() -> AsyncIterator[asyncio.Event]:
+    """Yield what is set by SIGTERM and by Ctrl-C: both end the owner in order."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    with contextlib.suppress(NotImplementedError, RuntimeError):
+        for number in SIGNALS:
+            loop.add_signal_handler(number, told.set)
+    try:
+        yield told
+    finally:
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)

@@ -1,0 +1,138 @@
+"""Lets programs of the same user on the same machine use the fleet: every radio, as it is.
+
+A Unix socket in the user's runtime folder, which nobody else may open, says which radios there are,
+how each is doing, and where it is served on the loopback interface, with a key for this run alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+
+from proxyconn.fleet.owner_link import OWNER_PATH, TELL_AT_LEAST
+from proxyconn.fleet.owner_socket import SOCKET
+from proxyconn.radio import Radio, identity_of
+from proxyconn.routing.path_score import USABLE_STATES
+from proxyconn_owner.serving.served_proxy import ServedProxy
+from proxyconn_web.routes import MOST_BODY
+
+LOOPBACK: Final = "127.0.0.1"
+KEY_BYTES: Final = 32
+
+_LOGGER = logging.getLogger(__name__)
+
+Serve = Callable[[Radio, str], ServedProxy]
+"""Makes what serves a radio with a key."""
+
+
+class LocalAccess:
+    """The owner's Unix socket, and the radios it lends by it.
+
+    Args:
+        folder: the runtime folder.
+        radios: says which radios there are.
+        serve: makes what serves one of them.
+        routes: adds what else is answered on the socket.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        radios: Callable[[], list[Radio]],
+        serve: Serve,
+        routes: Callable[[web.Application], None],
+    ) -> None:
+        self.socket = folder / SOCKET
+        self.proxies: dict[str, ServedProxy] = {}
+        self._radios = radios
+        self._serve = serve
+        self._routes = routes
+        self._key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+        self._runner: web.AppRunner | None = None
+        self._changed = asyncio.Event()
+        self._closing = False
+
+    async def start(self) -> None:
+        """Open the socket. Raises OSError."""
+        app = web.Application(client_max_size=MOST_BODY)
+        app.router.add_get(OWNER_PATH, self._follow)
+        self._routes(app)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await asyncio.to_thread(self.socket.unlink, missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            await web.UnixSite(self._runner, str(self.socket)).start()
+        finally:
+            os.umask(before)
+
+    async def aclose(self) -> None:
+        """Close the socket and everything that is lent by it; idempotent."""
+        self._closing = True
+        self._changed.set()
+        await asyncio.gather(*(proxy.aclose() for proxy in self.proxies.values()))
+        if self._runner:
+            await self._runner.cleanup()
+            self._runner = None
+            await asyncio.to_thread(self.socket.unlink, missing_ok=True)
+
+    def radios_changed(self) -> None:
+        """A radio has come, gone or changed."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _follow(self, request: web.Request) -> web.StreamResponse:
+        """Tell which radios there are, one JSON object a line, now and whenever that changes."""
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        # A program may leave at any time, and the socket tells of it first where it is written to.
+        with suppress(ConnectionResetError):
+            await self._tell(response)
+        return response
+
+    async def _tell(self, response: web.StreamResponse) -> None:
+        before: str | None = None
+        while not self._closing:
+            changed = self._changed
+            now = json.dumps(await self._told())
+            await response.write((now if now != before else "").encode() + b"\n")
+            before = now
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TELL_AT_LEAST):
+                    await changed.wait()
+
+    async def _told(self) -> dict[str, Any]:
+        radios = [await self._radio(radio) for radio in self._radios()]
+        return {"version": 1, "pid": os.getpid(), "radios": radios}
+
+    async def _radio(self, radio: Radio) -> dict[str, Any]:
+        facts = radio.diagnostics()
+        told: dict[str, Any] = {
+            "name": radio.name,
+            "state": str(radio.state),
+            "problem": radio.problem,
+            "behind": [facts.get("host"), facts.get("port")],
+            "connectable": radio.connectable,
+        }
+        if radio.state in USABLE_STATES:
+            proxy = await self._served(radio)
+            told |= {"host": LOOPBACK, "port": proxy.port, "mac": proxy.mac, "key": self._key}
+        return told
+
+    async def _served(self, radio: Radio) -> ServedProxy:
+        identity = identity_of(radio)
+        if identity not in self.proxies:
+            proxy = self._serve(radio, self._key)
+            await proxy.start(LOOPBACK, 0)
+            self.proxies[identity] = proxy
+        return self.proxies[identity]

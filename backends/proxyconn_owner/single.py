@@ -1,0 +1,41 @@
+"""Lets one owner run for each user, and says who the other one is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+LOCK: Final = "owner.lock"
+
+
+class OwnerRunningError(Exception):
+    """Another owner runs; the text says which."""
+
+
+@contextmanager
+def only_owner(folder: Path) -> Iterator[None]:
+    """Be the only owner of this user until the block is left.
+
+    Raises:
+        OwnerRunningError: another one runs.
+        OSError: the folder cannot be made or written.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            who = file.read().strip() or "somebody"
+            raise OwnerRunningError(
+                f"an owner runs already: {who}; use it (every command does), or end it first"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} of user {os.getuid()}")
+        file.flush()
+        yield
+        file.truncate(0)

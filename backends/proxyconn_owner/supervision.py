@@ -1,0 +1,91 @@
+"""Keeps whoever runs the owner informed, and reads the configuration again when told to.
+
+systemd: readiness and watchdog by its notification socket (sd_notify(3)), which sdnotify speaks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import sdnotify
+
+LOOK_EVERY: Final = 2.0
+"""Seconds between two looks at the configuration file."""
+
+WATCHDOG_VARIABLE: Final = "WATCHDOG_USEC"
+"""Environment variable: microseconds after which systemd takes a silent service for dead."""
+
+_LOGGER = logging.getLogger(__name__)
+
+Reload = Callable[[], Awaitable[None]]
+
+
+class Supervisor:
+    """Runs beside the owner, in an `async with`.
+
+    Args:
+        file: the configuration file; None if there is none to look at.
+        reload: reads it again and applies it; raises nothing.
+    """
+
+    def __init__(self, file: Path | None, reload: Reload) -> None:
+        self._file = file
+        self._reload = reload
+        self._notifier = sdnotify.SystemdNotifier()
+        self._asked = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._reload_when_asked())]
+        if self._file is not None:
+            self._tasks.append(loop.create_task(self._follow(self._file)))
+        if microseconds := os.environ.get(WATCHDOG_VARIABLE, ""):
+            self._tasks.append(loop.create_task(self._feed(int(microseconds) / 2e6)))
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(signal.SIGHUP, self._asked.set)
+        self._notifier.notify("READY=1")
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._notifier.notify("STOPPING=1")
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            await self._reload()
+
+    async def _follow(self, file: Path) -> None:
+        before = await asyncio.to_thread(_stamp, file)
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            now = await asyncio.to_thread(_stamp, file)
+            if now != before:
+                before = now
+                self._asked.set()
+
+    async def _feed(self, seconds: float) -> None:
+        while True:
+            self._notifier.notify("WATCHDOG=1")
+            await asyncio.sleep(seconds)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Return what differs once a file was written; None if it is not there."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

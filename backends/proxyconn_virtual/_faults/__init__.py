@@ -1,1 +1,0 @@
-"""The faults that are known by name, by what they are faults of."""

@@ -1,0 +1,30 @@
+# How the names in hearing.py are compiled.
+import cython
+
+from proxyconn.advertised.new_tuple cimport new_tuple
+from proxyconn.advertised.reports cimport PlainReport
+from proxyconn.advertisements.merged_device cimport Heard, Sighting
+
+
+cdef double RHYTHM_SMOOTHING, RSSI_SMOOTHING, STALE_AT_LEAST
+cdef int NO_SIGNAL_FROM, NO_RSSI_VALUE
+cdef unsigned long long LAST_ADDRESS
+cdef object AdvertisementData, measured, own_platform_data
+
+
+@cython.locals(
+    report=PlainReport,
+    heard=Heard,
+    best=Heard,
+    sighting=Sighting,
+    rssi=cython.int,
+    address_type=cython.longlong,
+    earlier=cython.double,
+    own=tuple,
+    companies=dict,
+    services=dict,
+    uuids=list,
+    registered=tuple,
+    number=object,
+)
+cpdef hear(object table, object radio, dict known, object reports, object parse, double now)

@@ -1,0 +1,111 @@
+"""What is done with every advertisement of every radio; compiled where there is a compiler.
+
+Names and types of what is compiled are in `hearing.pxd`, as for each module that has such a file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData
+
+from proxyconn.advertised.fields import NO_SIGNAL_FROM, measured, own_platform_data
+from proxyconn.advertised.new_tuple import new_tuple
+from proxyconn.advertised.reports import LAST_ADDRESS
+from proxyconn.advertisements.merged_device import (
+    RHYTHM_SMOOTHING,
+    RSSI_SMOOTHING,
+    STALE_AT_LEAST,
+    Heard,
+)
+from proxyconn.callbacks import Callbacks
+from proxyconn.models import NO_RSSI_VALUE
+from proxyconn.radio import Radio, Report
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Table(Protocol):
+    """Where it is noted.
+
+    Attributes:
+        callbacks: called with every advertisement.
+        change_callbacks: called with those that say something else than the one before.
+    """
+
+    callbacks: Callbacks[[BLEDevice, AdvertisementData]]
+    change_callbacks: Callbacks[[BLEDevice, AdvertisementData]]
+
+    def first_heard(self, radio: Radio, report: Report[Any], rssi: int, now: float) -> Heard:
+        """Return what the radio hears of a device whose signal it has not measured so far."""
+
+
+def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisement of every proxy
+    table: Table,
+    radio: Radio,
+    known: dict[int, Heard],
+    reports: Iterable[Report[Any]],
+    parse: Callable[[Any], AdvertisementData],
+    now: float,
+) -> None:
+    """Note in a table what a radio heard, and tell those who asked.
+
+    `known` is address -> what the radio hears of the device, `now` is in seconds; all reports are
+    PlainReport where this is compiled.
+    """
+    every, changes = table.callbacks, table.change_callbacks
+    for report in reports:
+        rssi = report.rssi
+        heard = known.get(report.address)
+        if heard is None:
+            if report.address > LAST_ADDRESS:
+                continue
+            rssi, earlier = measured(rssi), now
+            heard = table.first_heard(radio, report, rssi, now)
+        else:
+            earlier = heard.at
+            if now > earlier:
+                heard.interval += RHYTHM_SMOOTHING * (now - earlier - heard.interval)
+                heard.at = now
+            if rssi < NO_SIGNAL_FROM and rssi > NO_RSSI_VALUE:
+                heard.rssi += RSSI_SMOOTHING * (rssi - heard.rssi)
+                heard.last_rssi = rssi
+            else:
+                rssi = NO_RSSI_VALUE
+        sighting = heard.sighting
+        address_type = report.address_type
+        if address_type != heard.address_type:
+            sighting.correct(heard, address_type)
+        best = sighting.best
+        if heard is not best and (
+            best is None or heard.rssi > best.rssi or now - best.at > STALE_AT_LEAST
+        ):
+            sighting.weigh(heard, now)
+        data = report.data
+        registered = every.registered
+        if data != sighting.payload:
+            sighting.payload = data
+            sighting.take(parse(data), heard, earlier)
+            registered += changes.registered
+        for registration in registered:
+            callback = registration.callback
+            if callback is None:
+                continue
+            name, companies, services, uuids, tx_power, platform_data = sighting.said
+            own = (
+                name,
+                companies.copy() if companies else {},
+                services.copy() if services else {},
+                uuids[:] if uuids else [],
+                tx_power,
+                rssi,
+                own_platform_data(platform_data) if platform_data else (),
+            )
+            try:
+                callback(sighting.device, new_tuple(AdvertisementData, own))
+            except Exception:
+                # One listener's defect must not deafen the others, nor the radio.
+                _LOGGER.exception("a callback of the fleet failed: %r", callback)

@@ -1,0 +1,48 @@
+"""The services of a client, which are known for as long as its link is up."""
+
+from __future__ import annotations
+
+import abc
+
+from bleak.backends.client import BaseBleakClient
+from bleak.backends.service import BleakGATTServiceCollection
+
+from proxyconn.errors import NotConnectedError
+
+
+class LinkedClient(BaseBleakClient, abc.ABC):
+    """A client that says so when its services are asked for after its link has ended.
+
+    bleak looks a characteristic up before it asks the backend anything, and says of a client
+    without services that they were never discovered.
+
+    Attributes:
+        link_end: how the last link ended; None while one is up, or if there was none.
+    """
+
+    link_end: str | None = None
+    _table: BleakGATTServiceCollection | None = None
+
+    @property
+    def services(self) -> BleakGATTServiceCollection | None:
+        """The services; None before the first connect.
+
+        Raises:
+            NotConnectedError: the link has ended; the text says how.
+        """
+        if self._table is None and self.link_end is not None:
+            raise self.not_connected()
+        return self._table
+
+    @services.setter
+    def services(self, table: BleakGATTServiceCollection | None) -> None:
+        self._table, self.link_end = table, None
+
+    def end_services(self, why: str) -> None:
+        """Forget the services: the link has ended, as `why` says."""
+        self._table, self.link_end = None, why
+
+    def not_connected(self, source: str | None = None) -> NotConnectedError:
+        """Return the error of an operation that needs a link, of the radio `source`."""
+        end = f": {self.link_end}" if self.link_end else ""
+        return NotConnectedError(f"{self.address}: not connected{end}", source=source)

@@ -1,0 +1,124 @@
+"""Who holds which connection slot of one radio. Decides, never waits.
+
+The radio's own report is the truth. Between asking for a slot and the report that shows it taken,
+the ledger keeps the asker's claim, so that no more are asked for than there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from proxyconn.models import AllocationChange, AllocationChangeEvent, Allocations
+
+
+@dataclass(slots=True)
+class SlotLedger:
+    """The slots of one radio.
+
+    Attributes:
+        name: the radio.
+        limit: slots there are; 0 until the first report.
+        free: slots the radio reports as not taken.
+        holders: addresses the radio reports as holding one.
+        others: addresses that hold one for somebody else, with whom the radio is shared.
+        complete: whether the report names every holder, so that absence from it means something.
+        inherited: holders whose link is up, is ours and has no client: one may have it as it is.
+    """
+
+    name: str
+    limit: int = 0
+    free: int = 0
+    holders: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    complete: bool = False
+    inherited: frozenset[str] = frozenset()
+    _claims: set[str] = field(default_factory=set)
+
+    @property
+    def reported(self) -> bool:
+        """Whether the radio has reported its slots."""
+        return self.limit > 0
+
+    @property
+    def available(self) -> int:
+        """Slots that nobody holds and nobody has claimed."""
+        return max(self.free - len(self._claims), 0)
+
+    def update(
+        self,
+        free: int,
+        limit: int,
+        allocated: Iterable[str],
+        others: Iterable[str] = (),
+    ) -> list[AllocationChangeEvent]:
+        """Take a report of the radio; return what changed.
+
+        Zero padding must be gone from `allocated`. Holders are a set: firmware may name one
+        address twice. A list whose length does not match is not trusted to be complete. Those of
+        its addresses that are `others` hold nothing for us: no attempt waits until they have gone.
+        """
+        named = list(allocated)
+        before = self.holders
+        self.limit, self.free = limit, free
+        self.others = frozenset(others)
+        self.holders = frozenset(named) - self.others
+        self.inherited &= self.holders
+        self.complete = len(named) == limit - free
+        self._claims -= self.holders
+        return [
+            *self._events(AllocationChange.RELEASED, before - self.holders),
+            *self._events(AllocationChange.ALLOCATED, self.holders - before),
+        ]
+
+    def _events(
+        self, change: AllocationChange, addresses: Iterable[str]
+    ) -> list[AllocationChangeEvent]:
+        return [
+            AllocationChangeEvent(change, f"{self.name}/{address}", self.name, address)
+            for address in sorted(addresses)
+        ]
+
+    @property
+    def claims(self) -> frozenset[str]:
+        """Addresses that a slot is promised to and not yet reported for."""
+        return frozenset(self._claims)
+
+    def claim(self, address: str) -> bool:
+        """Claim a slot for `address`; False if there is none, or if it already has one.
+
+        One that it has inherited needs no other slot.
+        """
+        if address in self.inherited:
+            return True
+        if address in self.holders or address in self._claims or not self.available:
+            return False
+        self._claims.add(address)
+        return True
+
+    def drop_claim(self, address: str) -> None:
+        """Give up a claim that the radio never honoured; harmless if there is none."""
+        self._claims.discard(address)
+
+    def holds(self, address: str) -> bool:
+        """Whether the radio reports a slot held for `address`."""
+        return address in self.holders
+
+    def has_lost(self, address: str) -> bool:
+        """Whether the radio's report shows for certain that `address` holds no slot."""
+        return self.complete and address not in self.holders
+
+    def clear(self) -> list[AllocationChangeEvent]:
+        """Forget everything: the session with the radio has ended."""
+        events = self._events(AllocationChange.RELEASED, self.holders)
+        self.limit = self.free = 0
+        self.holders = self.others = self.inherited = frozenset()
+        self.complete = False
+        self._claims.clear()
+        return events
+
+    def allocations(self) -> Allocations | None:
+        """Return the report in the form users know; None before the first one."""
+        if not self.reported:
+            return None
+        return Allocations(self.name, self.limit, self.free, sorted(self.holders | self.others))

@@ -1,0 +1,3 @@
+// ESPHOME_VERSION and ESPHOME_VERSION_CODE are given to the compiler.
+#pragma once
+#include "esphome/core/macros.h"

@@ -1,0 +1,225 @@
+"""One device is held once in the cluster, whoever wants it, and whoever dies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from proxyconn.errors import ErrorKind, LinkError
+from proxyconn.radio import RadioSink, identity_of
+from proxyconn_cluster.bus.messages import encode
+from proxyconn_cluster.bus.subjects import address_token
+from proxyconn_cluster.holds import ANSWERS_WITHIN, CONFIRM_EVERY, FORGOTTEN_AFTER, Held, Holds
+from proxyconn_cluster.members import Members
+from proxyconn_cluster.remote.neighbourhood import Neighbourhood
+from proxyconn_cluster.settings import SHORTEST_LEASE
+
+from .conftest import MakeBus
+from .nats_server import NatsServer
+from .village import DEADLINE, READ, Village, VillageOwner, address, connect, until
+
+
+async def by_its_own_radio(owner: VillageOwner) -> str | None:
+    """Have an owner connect a device by the radio it has; return why not, or None."""
+    radio = next(one for one in owner.fleet.radios if one.name == owner.bus.name)
+    client = owner.fleet.lending().client(
+        address(1), 1, party=None, only=identity_of(radio), timeout=DEADLINE
+    )
+    try:
+        await client.connect(False)
+    except LinkError as exc:
+        return str(exc.kind)
+    await asyncio.sleep(0.02)
+    await client.disconnect()
+    return None
+
+
+async def test_of_two_owners_at_once_one_has_it(village: Village) -> None:
+    north, south = village.owners["north"], village.owners["south"]
+    for _ in range(10):
+        ends = await asyncio.gather(by_its_own_radio(north), by_its_own_radio(south))
+        assert set(ends) in ({None, "in_use"}, {None}), "one after the other, or one alone"
+        assert village.double_holds == []
+        await until(lambda: village.slots() == {})
+
+
+async def test_what_was_let_go_may_be_had_at_once(village: Village) -> None:
+    north, south = village.owners["north"], village.owners["south"]
+    for _ in range(5):
+        assert await by_its_own_radio(north) is None
+        assert await by_its_own_radio(south) is None
+
+
+async def nobody(address: str) -> None:
+    """Lose nothing."""
+
+
+async def test_the_entry_of_who_has_gone_is_taken_over(
+    server: NatsServer, make_bus: MakeBus
+) -> None:
+    gone_bus = await make_bus(server, "gone", lease=SHORTEST_LEASE)
+    gone = Members(gone_bus)
+    await gone.start()
+    left = Holds(gone, nobody)
+    await left.hold(address(1), "aa", DEADLINE)
+    there = Members(await make_bus(server, "there", lease=SHORTEST_LEASE))
+    await there.start()
+    holds = Holds(there, nobody)
+    await until(lambda: bool(there.all))
+    with pytest.raises(LinkError, match="gone has it") as caught:
+        await holds.hold(address(1), "bb", DEADLINE)
+    assert caught.value.kind is ErrorKind.IN_USE
+    await gone.aclose()
+    await until(lambda: not there.all)
+    await asyncio.sleep(SHORTEST_LEASE)
+    await holds.hold(address(1), "bb", DEADLINE)
+    await left.check()
+    assert left.addresses == [], "it is another one's now"
+    for one in (left, holds):
+        await one.aclose()
+    await there.aclose()
+
+
+async def test_a_link_that_outlives_its_owner_is_waited_for(
+    server: NatsServer, make_bus: MakeBus
+) -> None:
+    gone = Members(await make_bus(server, "gone", lease=SHORTEST_LEASE))
+    await gone.start()
+    await Holds(gone, nobody).hold(address(1), "aa", DEADLINE)
+    there = Members(await make_bus(server, "there", lease=SHORTEST_LEASE))
+    await there.start()
+    linked: bool | None = True
+    holds = Holds(there, nobody, lambda radio, _: linked if radio == "aa" else None)
+    await until(lambda: bool(there.all))
+    await gone.aclose()
+    await until(lambda: not there.all)
+    await asyncio.sleep(SHORTEST_LEASE)
+    began = asyncio.get_running_loop().time()
+    holding = asyncio.ensure_future(holds.hold(address(1), "bb", DEADLINE))
+    await asyncio.sleep(SHORTEST_LEASE / 2)
+    assert not holding.done(), "the proxy that it went through still has the link"
+    linked = False
+    await holding
+    assert asyncio.get_running_loop().time() - began < SHORTEST_LEASE
+    await holds.aclose()
+    await there.aclose()
+
+
+async def test_a_site_that_is_cut_off_connects_and_enters_it_later(village: Village) -> None:
+    north = village.owners["north"]
+    await village.server.stop()
+    await until(lambda: not north.bus.connected)
+    client = await connect(north.fleet, 1, deadline=2 * DEADLINE)
+    assert village.slots() == {"north": [address(1)]}
+    await village.server.start()
+    store_is_there = Holds(north.members, nobody)
+    await until(lambda: north.bus.connected)
+
+    async def entered() -> bool:
+        bucket = await north.bus.bucket(north.bus.subjects.bucket("held"), FORGOTTEN_AFTER)
+        return address(1).replace(":", "").lower() in await bucket.keys()
+
+    async with asyncio.timeout(2 * DEADLINE):
+        while not await _true(entered):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.1)
+    await client.read_gatt_char(READ)
+    await client.disconnect()
+    await store_is_there.aclose()
+
+
+async def test_a_radio_that_fails_while_its_link_is_given_up(
+    server: NatsServer, make_bus: MakeBus
+) -> None:
+    bus = await make_bus(server, "one")
+    ended: list[str] = []
+
+    async def end_link(address: str) -> None:
+        ended.append(address)
+        raise EOFError("bluetoothd has gone")
+
+    around = Neighbourhood(Members(bus), cast(RadioSink, None))
+    around.met(end_link)
+    await around.hold(address(1), "aa", DEADLINE)
+    bucket = await bus.bucket(bus.subjects.bucket("held"), FORGOTTEN_AFTER)
+    await bucket.put(address_token(address(1)), encode(Held(sender="other", run="1", radio="bb")))
+    await around.holds.check()
+    assert ended == [address(1)]
+    await around.holds.aclose()
+
+
+async def test_what_is_let_go_without_the_store_is_free_later(
+    server: NatsServer, make_bus: MakeBus
+) -> None:
+    bus = await make_bus(server, "one")
+    one, other = Members(bus), Members(await make_bus(server, "other"))
+    ours, theirs = Holds(one, nobody), Holds(other, nobody)
+    for members in (one, other):
+        await members.start()
+    for holds in (ours, theirs):
+        holds.start()
+    await ours.hold(address(1), "aa", DEADLINE)
+    await server.stop()
+    await until(lambda: not bus.connected)
+    ours.let_go(address(1))
+    await until(lambda: not ours.addresses)
+    await asyncio.sleep(1.1 * ANSWERS_WITHIN)
+    await server.start()
+    await until(lambda: bool(one.all) and bool(other.all))
+    await asyncio.sleep(2 * CONFIRM_EVERY)
+    await theirs.hold(address(1), "bb", DEADLINE)
+    for holds in (ours, theirs):
+        await holds.aclose()
+    for members in (one, other):
+        await members.aclose()
+
+
+async def _true(ask: object) -> bool:
+    try:
+        return bool(await ask())  # type: ignore[operator]
+    except Exception:  # noqa: BLE001 - whatever it is, it is not there yet
+        return False
+
+
+async def test_what_is_held_anew_at_once_stays_held(server: NatsServer, make_bus: MakeBus) -> None:
+    one, other = Members(await make_bus(server, "one")), Members(await make_bus(server, "other"))
+    ours, theirs = Holds(one, nobody), Holds(other, nobody)
+    await one.start()
+    await other.start()
+    await until(lambda: bool(one.all) and bool(other.all))
+    await ours.hold(address(1), "aa", DEADLINE)
+    ours.let_go(address(1))
+    await ours.hold(address(1), "bb", DEADLINE)
+    await asyncio.sleep(0.1)
+    with pytest.raises(LinkError, match="one has it"):
+        await theirs.hold(address(1), "cc", DEADLINE)
+    for holds in (ours, theirs):
+        await holds.aclose()
+    for members in (one, other):
+        await members.aclose()
+
+
+async def test_what_is_held_is_renewed_before_it_is_forgotten(
+    server: NatsServer, make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxyconn_cluster.holds.FORGOTTEN_AFTER", 1.0)
+    monkeypatch.setattr("proxyconn_cluster.holds.RENEWED_EVERY", 0.25)
+    one, other = Members(await make_bus(server, "one")), Members(await make_bus(server, "other"))
+    await one.start()
+    await other.start()
+    await until(lambda: bool(one.all) and bool(other.all))
+    ours, theirs = Holds(one, nobody), Holds(other, nobody)
+    ours.start()
+    await ours.hold(address(1), "aa", DEADLINE)
+    await ours.hold(address(2), "aa", DEADLINE)
+    ours.let_go(address(2))
+    await asyncio.sleep(2.5)
+    with pytest.raises(LinkError, match="one has it"):
+        await theirs.hold(address(1), "bb", DEADLINE)
+    store = await one.bus.bucket(one.bus.subjects.bucket("held"), 1.0)
+    assert (await store.status()).values == 1, "nothing is left of what was let go"
+    for holds in (ours, theirs):
+        await holds.aclose()
+    for members in (one, other):
+        await members.aclose()

@@ -1,0 +1,247 @@
+"""Whose each proxy is: leases on a real broker, over virtual proxies."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from proxyconn_cluster.bus.connection import Bus
+from proxyconn_cluster.bus.errors import ClusterError
+from proxyconn_cluster.bus.messages import encode
+from proxyconn_cluster.ownership.observed import Buckets, Observed, Seen
+from proxyconn_cluster.ownership.placement import name_of
+from proxyconn_cluster.ownership.records import Lease, Wish
+from proxyconn_cluster.settings import WhenCutOff
+from proxyconn_cluster.survey import wish_for
+
+from .nats_server import NatsServer
+from .place import LEASE, READ, Cluster, Member, connect, peripheral, until
+
+NAMES = ("attic", "cellar", "hall", "kitchen", "lounge", "porch")
+
+
+async def test_each_proxy_has_one_owner(cluster: Cluster) -> None:
+    """Three owners that see the same proxies share them out, and each is used once."""
+    await cluster.build(NAMES)
+    await asyncio.gather(*(cluster.owner(name) for name in ("a", "b", "c")))
+    # The first one has them all for a moment, until it has heard of the others.
+    await until(lambda: len([one for one in cluster.members if one.ready]) > 1)
+    await until(lambda: cluster.shared_out(NAMES))
+    # Those who only ask who it is are gone in a moment.
+    await until(lambda: all(len(one.snapshot().clients) == 1 for one in cluster.all_proxies))
+    assert {name_of(member.owner) for member in cluster.members} == {"a", "b", "c"}
+
+
+async def test_leaving_in_order_is_noticed_at_once(cluster: Cluster) -> None:
+    """What an owner gives back is another one's long before a lease is over."""
+    await cluster.build(NAMES)
+    first, second = await cluster.owner("a", lease=20.0), await cluster.owner("b", lease=20.0)
+    await until(lambda: cluster.shared_out(NAMES))
+    await cluster.leave(first)
+    began = asyncio.get_running_loop().time()
+    await until(lambda: second.ready == set(NAMES))
+    assert asyncio.get_running_loop().time() - began < 5.0
+
+
+async def test_owners_of_its_site_have_a_proxy(cluster: Cluster) -> None:
+    """A proxy that is named at a site is owned there, though others see it, while one lives there.
+
+    An owner elsewhere takes it only when none is left.
+    """
+    await cluster.build(NAMES)
+    north = await cluster.owner("n", "north")
+    # Both see all of them; where none is named, weight alone would give some to the south.
+    south = await cluster.owner("s", "south", finds=True)
+    await until(lambda: north.ready == set(NAMES))
+    await asyncio.sleep(LEASE)
+    assert south.has == set()
+    await cluster.leave(north)
+    await until(lambda: south.ready == set(NAMES))
+
+
+async def test_a_defect_ends_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes on all the time goes on after an exception that nobody has thought of."""
+    await cluster.build(["attic"])
+    member = await cluster.owner("a")
+    await until(lambda: member.ready == {"attic"})
+    failed: list[str] = []
+
+    def fail_once(whose: object, name: str) -> None:
+        real = getattr(whose, name)
+
+        def fail(*args: object) -> object:
+            if name in failed:
+                return real(*args)
+            failed.append(name)
+            raise AssertionError("never thought of")
+
+        monkeypatch.setattr(whose, name, fail)
+
+    keeper = member.membership.tenure
+    fail_once(keeper, "_beat")
+    fail_once(keeper.deciding, "decide")
+    fail_once(keeper.holding, "tick")
+    await until(lambda: len(failed) == 3)
+    await asyncio.sleep(1.5 * LEASE)
+    assert member.ready == {"attic"}
+    assert caplog.text.count("Traceback") == 3
+
+
+async def test_a_wish_taken_back_unheard(bus: Bus) -> None:
+    """What somebody wished for is forgotten where that was taken back while nobody listened."""
+    subjects, lease = bus.subjects, encode(Lease(owner="a-1", site="home", name="attic"))
+    buckets = Buckets(
+        await bus.bucket(subjects.leases, LEASE),
+        await bus.bucket(subjects.owners, LEASE),
+        await bus.bucket(subjects.wishes, 0),
+    )
+    observed = Observed(bus, lambda: None)
+    for mac in ("aabbccddee01", "aabbccddee02"):
+        await buckets.leases.put(mac, lease)
+        await buckets.wishes.put(mac, encode(Wish(owner="a", now=False)))
+    await observed.read(buckets)
+    assert set(observed.wishes) == {"aabbccddee01", "aabbccddee02"}
+    await buckets.wishes.delete("aabbccddee01")
+    await buckets.leases.delete("aabbccddee01")
+    await observed.read(buckets)
+    assert set(observed.wishes) == {"aabbccddee02"}
+    assert not observed.leases["aabbccddee01"].free, "it must be silent for a lease"
+
+
+async def test_moved_by_hand(cluster: Cluster) -> None:
+    """A proxy goes to the owner that somebody wants, when it is idle or at once, and back."""
+    await cluster.build(["attic"], [peripheral(1, attic=-50)])
+    members = [await cluster.owner("a"), await cluster.owner("b")]
+    await until(lambda: cluster.shared_out(["attic"]))
+    [holder] = [one for one in members if one.has]
+    [other] = [one for one in members if not one.has]
+    client = await connect(holder.fleet)
+    bus = other.membership.bus
+    moved = await wish_for(bus, "attic", name_of(other.owner), now=False)
+    assert not moved.moved
+    await asyncio.sleep(LEASE)
+    assert holder.has == {"attic"}
+    assert client.is_connected
+    moved = await wish_for(bus, "attic", name_of(other.owner), now=True)
+    assert moved.moved
+    await until(lambda: other.ready == {"attic"})
+    assert holder.has == set()
+    assert not client.is_connected
+    await client.disconnect()
+    await wish_for(bus, "attic", "auto", now=False)
+    await until(lambda: holder.ready == {"attic"})
+
+
+async def test_what_is_out_of_reach_is_left_to_others(cluster: Cluster) -> None:
+    """An owner that has lost its way to a proxy leaves it to another one that sees it."""
+    await cluster.build(["attic"])
+    members = [await cluster.owner("a"), await cluster.owner("b")]
+    await until(lambda: cluster.shared_out(["attic"]))
+    [holder] = [one for one in members if one.has]
+    [other] = [one for one in members if not one.has]
+    # As when its network is down: for the other one the proxy is where it was.
+    holder.membership.tenure.deciding.is_away = lambda mac: True
+    await until(lambda: other.ready == {"attic"}, 20.0)
+    assert holder.has == set()
+
+
+async def test_configuration_that_changes(cluster: Cluster) -> None:
+    """A proxy that is not named any more is given back at once, and one that is new is taken."""
+    await cluster.build(["attic", "hall", "porch"])
+    first = await cluster.owner("a", sees=["attic", "hall"], lease=20.0)
+    second = await cluster.owner("b", sees=["hall"], lease=20.0)
+    await until(lambda: cluster.shared_out(["attic", "hall"]))
+    await first.fleet.reconfigure(cluster.proxies(["attic", "porch"]), discover=False)
+    await until(lambda: second.ready == {"hall"}, 10.0)
+    await until(lambda: first.ready == {"attic", "porch"}, 10.0)
+    assert len(cluster.proxy("hall").snapshot().clients) == 1
+
+
+async def test_wish_for_what_there_is_not(cluster: Cluster) -> None:
+    """Names that nobody has are said, with where to look."""
+    await cluster.build(["attic"])
+    member = await cluster.owner("a")
+    await until(lambda: cluster.shared_out(["attic"]))
+    with pytest.raises(ClusterError, match="no owner has cellar; `proxyconn cluster` shows"):
+        await wish_for(member.membership.bus, "cellar", "a", now=False)
+    with pytest.raises(ClusterError, match="no owner is called b"):
+        await wish_for(member.membership.bus, "attic", "b", now=False)
+
+
+async def test_links_live_through_a_restart_of_the_broker(
+    cluster: Cluster, server: NatsServer
+) -> None:
+    """A broker that is away for less than a lease costs nobody a link or a proxy."""
+    await cluster.build(["attic"], [peripheral(1, attic=-50)])
+    member = await cluster.owner("a", lease=6.0)
+    await until(lambda: member.ready == {"attic"})
+    client = await connect(member.fleet)
+    epoch = member.membership.tenure.holding.held[mac_of_only(member)].lease.epoch
+    await server.stop()
+    await asyncio.sleep(1.0)
+    await server.start()
+    await asyncio.sleep(4.0)
+    assert await client.read_gatt_char(READ) == b"value 1"
+    assert member.membership.tenure.holding.held[mac_of_only(member)].lease.epoch == epoch
+    assert not member.membership.tenure.holding.cut_off
+    await client.disconnect()
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_cut_off(cluster: Cluster, server: NatsServer, stays: bool) -> None:
+    """Without the broker an owner keeps its proxies for its leases, and then as it is told.
+
+    Whatever it does, it has them again once the broker is back, the leases of which are gone.
+    """
+    await cluster.build(["attic"], [peripheral(1, attic=-50)])
+    when = WhenCutOff.STAY if stays else WhenCutOff.LET_GO
+    member = await cluster.owner("a", when_cut_off=when)
+    await until(lambda: member.ready == {"attic"})
+    client = await connect(member.fleet)
+    await server.stop()
+    await asyncio.sleep(0.4 * LEASE)
+    assert client.is_connected
+    await asyncio.sleep(1.5 * LEASE)
+    assert client.is_connected is stays
+    assert (member.has == {"attic"}) is stays
+    await server.start()
+    await until(lambda: member.ready == {"attic"})
+    assert client.is_connected is stays
+    await client.disconnect()
+
+
+async def test_old_firmware_is_waited_for(cluster: Cluster, bus: Bus) -> None:
+    """A proxy that keeps the session of an owner that has died says so, and is waited for."""
+    await cluster.build(["attic"], profile="2026.6.5")
+    proxy = cluster.proxy("attic")
+    proxy.inject("stale_subscriber")
+    leases = await bus.bucket(bus.subjects.leases, LEASE)
+    mac = proxy.mac.replace(":", "").lower()
+    await leases.create(mac, encode(Lease(owner="b-1", site="home", name="attic")))
+    member = await cluster.owner("a")
+    await until(lambda: member.has == {"attic"})
+    await until(lambda: any(radio.state == "denied" for radio in member.fleet.radios), 20.0)
+    [radio] = member.fleet.radios
+    assert radio.problem is not None
+    assert radio.problem.startswith("waiting for the proxy to drop the old session")
+
+
+def mac_of_only(member: Member) -> str:
+    """Return the MAC address of the one proxy that an owner has."""
+    [mac] = member.membership.tenure.holding.held
+    return mac
+
+
+def test_what_is_heard_since_the_store_was_asked_counts() -> None:
+    """A lease that was given back while the store was read is free, whatever was read."""
+    bus: Any = None
+    observed, lease = Observed(bus, lambda: None), Lease(owner="a", site="home", name="attic")
+    observed.leases["attic"] = Seen(lease, 10.0, free=True)
+    observed.took("attic", lease, 9.0)
+    assert observed.leases["attic"].free
+    observed.took("attic", lease, 11.0)
+    assert not observed.leases["attic"].free

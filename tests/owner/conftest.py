@@ -1,0 +1,176 @@
+"""What the tests of the owner share: virtual proxies, an owner of them, and its clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bleak.backends.device import BLEDevice
+
+from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
+from proxyconn_owner.service import Owner, serving
+from proxyconn_owner.settings import Listen, ServeSettings
+from proxyconn_virtual.fleet import VirtualFleet
+from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
+from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
+
+DEADLINE = 5.0
+"""Seconds within which anything that should happen has happened."""
+
+KEY, OWNER_KEY = new_noise_psk(), new_noise_psk()
+VALUE = b"hello \x00\x7f"
+READ = "0000fff1-0000-1000-8000-00805f9b34fb"
+ECHO = "0000fff2-0000-1000-8000-00805f9b34fb"
+TICK = "0000fff3-0000-1000-8000-00805f9b34fb"
+SECRET = "0000fff4-0000-1000-8000-00805f9b34fb"
+COMMAND = "0000fff5-0000-1000-8000-00805f9b34fb"
+
+
+def address(number: int) -> str:
+    """Return the address of the numbered peripheral."""
+    return f"C4:00:00:00:00:{number:02X}"
+
+
+def peripheral(number: int = 1, **rssi: int) -> Peripheral:
+    """Return a peripheral that has a characteristic for everything."""
+    props = Properties
+    echo = props.READ | props.WRITE | props.NOTIFY
+    return Peripheral(
+        address(number),
+        f"device {number}",
+        services=[
+            ServiceSpec(
+                0xFFF0,
+                [
+                    CharacteristicSpec(0xFFF1, props.READ, VALUE),
+                    CharacteristicSpec(0xFFF2, echo, b"", on_write=lambda data: data[::-1]),
+                    CharacteristicSpec(0xFFF3, props.NOTIFY, notify_every=0.01),
+                    CharacteristicSpec(0xFFF4, props.READ, b"secret", encrypted=True),
+                    CharacteristicSpec(0xFFF5, props.READ | props.WRITE_WITHOUT_RESPONSE, b""),
+                ],
+            )
+        ],
+        rssi=rssi or {"kitchen": -50, "cellar": -60},
+        interval=0.02,
+        latency=0.005,
+        att_latency=0.001,
+    )
+
+
+async def until(met: Callable[[], bool], seconds: float = DEADLINE) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(seconds):
+        while not met():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.005)
+
+
+@dataclass
+class Noted:
+    """Notes what the owner tells."""
+
+    lines: list[tuple[str, ...]] = field(default_factory=list)
+
+    def served(self, owner: Owner) -> None:
+        self.lines.append(("served", *(proxy.name for proxy in owner.proxies.values())))
+
+    def client_came(self, proxy: str, client: str) -> None:
+        self.lines.append(("came", proxy, client))
+
+    def client_went(self, proxy: str, client: str) -> None:
+        self.lines.append(("went", proxy, client))
+
+
+class House:
+    """Virtual proxies, an owner, and clients of it."""
+
+    def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
+        self._stack = stack
+        self.folder = folder
+        self.noted = Noted()
+        self.virtual: VirtualFleet
+        self.fleet: Fleet
+        self.owner: Owner
+
+    async def build(
+        self,
+        peripherals: Sequence[Peripheral],
+        names: Sequence[str],
+        serve: dict[str, Any],
+        spec: dict[str, Any],
+    ) -> None:
+        """Start everything."""
+        specs = [ProxySpec(name=name, noise_psk=KEY, **spec) for name in names]
+        self.virtual = VirtualFleet(specs, peripherals, announce=False)
+        await self._stack.enter_async_context(self.virtual)
+        proxies = self.proxies()
+        self.fleet = await self._stack.enter_async_context(Fleet(proxies, discover=False))
+        await self.fleet.ready(len(proxies), DEADLINE)
+        options: dict[str, Any] = {"api": Listen("127.0.0.1", 0), "announce": False, **serve}
+        settings = ServeSettings(noise_psk=OWNER_KEY, **options)
+        self.owner = await self._stack.enter_async_context(
+            serving(self.fleet, settings, self.folder, self.folder, self.noted)
+        )
+
+    def proxies(self) -> list[Proxy]:
+        """Return the proxies that the owner is told of."""
+        return [
+            Proxy("127.0.0.1", one.port, noise_psk=KEY, name=one.name)
+            for one in self.virtual.proxies.values()
+        ]
+
+    def real(self, name: str = "kitchen") -> VirtualProxy:
+        """Return a proxy that the owner has."""
+        return self.virtual.proxies[name]
+
+    def port(self, radio: str | None = None) -> int:
+        """Return the port of a served proxy."""
+        return self.owner.proxies[radio].port
+
+    async def client(self, *radios: str | None, **options: Any) -> Fleet:
+        """Open a program's fleet of served proxies."""
+        proxies = [
+            Proxy("127.0.0.1", self.port(radio), noise_psk=OWNER_KEY) for radio in radios or (None,)
+        ]
+        fleet = Fleet(proxies, discover=False, **options)
+        await self._stack.enter_async_context(fleet)
+        await fleet.ready(len(proxies), DEADLINE)
+        return fleet
+
+
+MakeHouse = Callable[..., Any]
+
+
+@pytest.fixture
+async def make_house(tmp_path: Path) -> AsyncIterator[MakeHouse]:
+    """Return a maker of houses."""
+    houses: list[House] = []
+    async with AsyncExitStack() as stack:
+
+        async def make(
+            *peripherals: Peripheral,
+            names: Sequence[str] = ("kitchen", "cellar"),
+            serve: dict[str, Any] | None = None,
+            **spec: Any,
+        ) -> House:
+            folder = tmp_path / f"house {len(houses)}"
+            await asyncio.to_thread(folder.mkdir)
+            house = House(stack, folder)
+            houses.append(house)
+            await house.build(peripherals or [peripheral()], names, serve or {}, spec)
+            return house
+
+        yield make
+
+
+async def connect(fleet: Fleet, number: int = 1, **kwargs: Any) -> BleakClientWithServiceCache:
+    """Connect to a device through a fleet."""
+    device: BLEDevice = await fleet.find_device(address(number), DEADLINE)
+    kwargs.setdefault("deadline", DEADLINE)
+    return await establish_connection(
+        BleakClientWithServiceCache, device, f"device {number}", **kwargs
+    )

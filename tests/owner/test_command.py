@@ -1,0 +1,383 @@
+"""`proxyconn serve` as a process: what it prints, how it ends, and what it does about bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxyconn import Fleet, Proxy
+from proxyconn_virtual.fleet import VirtualFleet
+from proxyconn_virtual.proxy import ProxySpec
+
+from .conftest import DEADLINE, KEY, READ, VALUE, connect, peripheral, until
+
+SECONDS = 25.0
+"""Seconds within which any process has done what it is to do."""
+
+
+class Serve:
+    """Runs `proxyconn serve`.
+
+    Args:
+        folder: home, state and runtime folder of the user.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.toml"
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PROXYCONN_", "COV_"))
+        } | {"HOME": str(folder), "RUNTIME_DIRECTORY": str(folder / "run"), "LC_ALL": "C.UTF-8"}
+
+    async def start(
+        self, *arguments: str, stdout: int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
+        """Start it."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "proxyconn",
+            "serve",
+            "--config",
+            str(self.config),
+            "--state",
+            str(self.folder / "state"),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.environment,
+        )
+
+    async def fails(self, *arguments: str) -> tuple[int, str]:
+        """Return how it ends that cannot serve: its exit code, and its complaint on one line."""
+        process = await self.start(*arguments)
+        async with asyncio.timeout(SECONDS):
+            _, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, " ".join(err.decode().split())
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[Running]:
+        """Run it until the block is left, with a port of its own on loopback."""
+        options = ("--api", "127.0.0.1:0", "--no-announce", "--json")
+        process = await self.start(*options, *arguments)
+        try:
+            assert process.stdout is not None
+            async with asyncio.timeout(SECONDS):
+                line = await process.stdout.readline()
+            if not line:
+                _, err = await process.communicate()
+                raise AssertionError(err.decode())
+            yield Running(process, json.loads(line))
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+class Running:
+    """An owner that runs."""
+
+    def __init__(self, process: asyncio.subprocess.Process, ready: dict[str, Any]) -> None:
+        self.process = process
+        self.ready = ready
+
+    @property
+    def port(self) -> int:
+        """Port of the first proxy."""
+        return int(self.ready["api"][0]["port"])
+
+    async def event(self, name: str) -> dict[str, Any]:
+        """Return the next event of a kind."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(SECONDS):
+            while line := await self.process.stdout.readline():
+                event: dict[str, Any] = json.loads(line)
+                if event["event"] == name:
+                    return event
+        raise AssertionError(f"no {name}")
+
+    async def end(self, number: signal.Signals) -> int:
+        """Send a signal; return the exit code."""
+        self.process.send_signal(number)
+        async with asyncio.timeout(SECONDS):
+            await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+@pytest.fixture
+async def virtual() -> AsyncIterator[VirtualFleet]:
+    """Run two virtual proxies."""
+    specs = [ProxySpec(name=name, noise_psk=KEY) for name in ("kitchen", "cellar")]
+    async with VirtualFleet(specs, [peripheral(1), peripheral(2)], announce=False) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, virtual: VirtualFleet) -> Serve:
+    """Return an owner of both, not started."""
+    serve = Serve(tmp_path)
+    await configure(serve, virtual)
+    return serve
+
+
+async def configure(serve: Serve, virtual: VirtualFleet, more: str = "") -> None:
+    """Write the configuration."""
+    text = "discover = false\n" + more
+    for proxy in virtual.proxies.values():
+        text += (
+            f'[[proxy]]\nhost = "127.0.0.1"\nport = {proxy.port}\n'
+            f'key = "{KEY}"\nname = "{proxy.name}"\n'
+        )
+    await asyncio.to_thread(serve.config.write_text, text)
+    await asyncio.to_thread(serve.config.chmod, 0o600)
+
+
+async def key_of(serve: Serve) -> str:
+    """Return the key that `--show-key` prints."""
+    process = await serve.start("--show-key")
+    async with asyncio.timeout(SECONDS):
+        out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode().strip()
+
+
+@asynccontextmanager
+async def program(running: Running, key: str) -> AsyncIterator[Fleet]:
+    """Run a program's fleet on an owner."""
+    proxy = Proxy("127.0.0.1", running.port, noise_psk=key)
+    async with Fleet([proxy], discover=False, owner=False) as fleet:
+        await fleet.ready(1, DEADLINE)
+        yield fleet
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+async def test_ready_and_clean_end(
+    serve: Serve, virtual: VirtualFleet, sign: signal.Signals
+) -> None:
+    """The first line says where clients are welcome; a signal ends it in order, slots free."""
+    key = await key_of(serve)
+    async with serve.running() as running:
+        (api,) = running.ready["api"]
+        assert running.ready["event"] == "ready"
+        assert (api["name"], api["host"]) == ("proxyconn", "127.0.0.1")
+        assert len(api["mac"].split(":")) == 6
+        async with program(running, key) as fleet:
+            client = await connect(fleet)
+            assert await client.read_gatt_char(READ) == VALUE
+            assert await running.end(sign) == 0
+            await until(lambda: not client.is_connected)
+    await until(lambda: not any(p.snapshot().slots for p in virtual.proxies.values()))
+
+
+async def test_client_that_is_killed_frees_its_slots(serve: Serve, virtual: VirtualFleet) -> None:
+    """When a client has ended, the slots that it held become free."""
+    key = await key_of(serve)
+    async with serve.running() as running, program(running, key) as fleet:
+        await connect(fleet)
+        taken = [p for p in virtual.proxies.values() if p.snapshot().slots]
+        assert len(taken) == 1
+        await fleet.aclose()
+        async with asyncio.timeout(DEADLINE):
+            while taken[0].snapshot().slots:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+
+
+async def test_mirrored_ports_are_stable(serve: Serve) -> None:
+    """Each radio has its proxy, with its name, the same MAC and the same port behind the first."""
+    base = free_port()
+    first: list[dict[str, Any]] = []
+    for _ in range(2):
+        async with serve.running("--one", "--mirrored", "--api", f"127.0.0.1:{base}") as running:
+            found = running.ready["api"]
+            assert {one["name"] for one in found} == {"proxyconn", "kitchen", "cellar"}
+            assert sorted(one["port"] for one in found) == [base, base + 1, base + 2]
+            assert found == (first or found)
+            first = found
+
+
+async def test_second_owner(serve: Serve) -> None:
+    """Only one owner runs for a user; the second one says which process is the first."""
+    async with serve.running() as running:
+        code, complaint = await serve.fails("--api", "127.0.0.1:0")
+        assert code == 1
+        assert f"process {running.process.pid}" in complaint
+
+
+async def test_port_taken(serve: Serve) -> None:
+    """A port that somebody has is named, with the way out."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, complaint = await serve.fails("--api", f"127.0.0.1:{port}", "--no-announce")
+    assert code == 1
+    assert f"127.0.0.1:{port} is not to be had" in complaint
+    assert "--api" in complaint
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("[serve]\nport = 1\n", "port is unknown"),
+        ("[serve]\napi = 70000\n", "api must be a port"),
+        ('[serve]\nnoise_psk = "short"\n', "base64 of 32 bytes"),
+        ("[[client]]\nslots = 1\n", "name is missing"),
+        ('[[client]]\nname = "a"\nslots = 3\nmax_slots = 1\n', "do not go together"),
+    ],
+)
+async def test_bad_configuration(
+    serve: Serve, virtual: VirtualFleet, more: str, words: str
+) -> None:
+    """A wrong value is named, with what it may be, before anything is started."""
+    await configure(serve, virtual, more)
+    code, complaint = await serve.fails("--api", "127.0.0.1:0")
+    assert code == 2
+    assert words in complaint
+    assert KEY not in complaint
+
+
+async def test_state_that_cannot_be_used(serve: Serve) -> None:
+    """A half-written state is set aside and said so; a new key is made."""
+    before = await key_of(serve)
+    file = serve.folder / "state" / "owner.json"
+    half = (await asyncio.to_thread(file.read_text))[:40]
+    await asyncio.to_thread(file.write_text, half)
+    after = await key_of(serve)
+    assert after != before
+    aside = await asyncio.to_thread(lambda: list(file.parent.glob("*set-aside*")))
+    assert [await asyncio.to_thread(one.read_text) for one in aside] == [half]
+    assert (await asyncio.to_thread(file.stat)).st_mode & 0o077 == 0
+
+
+async def test_state_folder_that_is_none(serve: Serve) -> None:
+    """A state folder that cannot be one is named."""
+    await asyncio.to_thread((serve.folder / "state").write_text, "a file")
+    code, complaint = await serve.fails("--show-key")
+    assert code == 1
+    assert "state" in complaint
+    assert "--state" in complaint
+
+
+async def test_reload_keeps_links(serve: Serve, virtual: VirtualFleet) -> None:
+    """A changed file is read again: a proxy joins, and links stay; a bad one changes nothing."""
+    key = await key_of(serve)
+    third = VirtualFleet(
+        [ProxySpec(name="attic", noise_psk=KEY)], [peripheral(3, attic=-50)], announce=False
+    )
+    async with third, serve.running() as running, program(running, key) as fleet:
+        client = await connect(fleet)
+        proxy = third.proxies["attic"]
+        more = (
+            f'[[proxy]]\nhost = "127.0.0.1"\nport = {proxy.port}\nkey = "{KEY}"\n'
+            '[[client]]\nname = "proxyconn"\nmax_slots = 2\n'
+        )
+        await configure(serve, virtual, more)
+        await running.event("reloaded")
+        other = await connect(fleet, 3)
+        assert await other.read_gatt_char(READ) == VALUE
+        await asyncio.to_thread(serve.config.write_text, "nonsense = [")
+        running.process.send_signal(signal.SIGHUP)
+        assert "not valid TOML" in (await running.event("reload_failed"))["error"]
+        assert await client.read_gatt_char(READ) == VALUE
+        assert await other.read_gatt_char(READ) == VALUE
+
+
+async def test_readiness_for_systemd(serve: Serve, tmp_path: Path) -> None:
+    """systemd is told when clients are welcome, fed while it watches, and told of the end."""
+    told: list[bytes] = []
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(SECONDS)
+        serve.environment |= {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"}
+        async with serve.running() as running:
+            while told.count(b"WATCHDOG=1") < 3:
+                told.append(await asyncio.to_thread(sock.recv, 4096))
+            await running.end(signal.SIGTERM)
+            while b"STOPPING=1" not in told:
+                told.append(await asyncio.to_thread(sock.recv, 4096))
+    assert b"READY=1" in told
+
+
+def free_port() -> int:
+    """Return a port behind which there are probably two more that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def test_web_address_is_told_and_a_reader_does_not_keep_the_owner(serve: Serve) -> None:
+    """`ready` says where the API is; the tokens are in the file; the end ends streams, too."""
+    file = serve.folder / "token"
+    options = ("--web", "127.0.0.1:0", "--web-token-file", str(file))
+    async with serve.running(*options) as running:
+        token = (await asyncio.to_thread(file.read_text)).split()[0]
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(running.ready["web"], headers=headers) as session,
+            session.get("/api/v1/events") as response,
+        ):
+            assert response.status == 200
+            assert (await response.content.readline()).startswith(b"retry:")
+            assert await running.end(signal.SIGTERM) == 0
+            async for line in response.content:
+                assert token not in line.decode()
+
+
+async def lines_of(serve: Serve, output: int, read: Callable[[], bytes]) -> str:
+    """Return what it prints for people until it says how to end it."""
+    process = await serve.start(
+        "--api", "127.0.0.1:0", "--no-announce", "--web", "127.0.0.1:0", stdout=output
+    )
+    try:
+        said = b""
+        async with asyncio.timeout(SECONDS):
+            while b"Ctrl-C" not in said:
+                said += await asyncio.to_thread(read)
+    finally:
+        process.terminate()
+        await process.communicate()
+    return said.decode()
+
+
+async def test_no_log_has_what_opens_the_page(serve: Serve) -> None:
+    """A terminal gets the address that opens the page once, a pipe only where a token is."""
+    reader, writer = os.pipe()
+    piped = await lines_of(serve, writer, lambda: os.read(reader, 4096))
+    os.close(writer)
+    os.close(reader)
+    assert "#token" not in piped
+    assert "See the fleet at http://127.0.0.1:" in piped
+    assert str(serve.folder / "state" / "web-token") in piped
+    leader, follower = pty.openpty()
+    on_terminal = await lines_of(serve, follower, lambda: os.read(leader, 4096))
+    os.close(follower)
+    os.close(leader)
+    assert "/#token=" in on_terminal
+
+
+async def test_web_port_that_is_taken(serve: Serve) -> None:
+    """The complaint says which port it is, and what to do."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, complaint = await serve.fails("--web", str(taken.getsockname()[1]))
+    assert code == 1
+    assert "choose another with --web" in complaint

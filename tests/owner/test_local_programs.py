@@ -1,0 +1,150 @@
+"""Programs of the same user on the same machine: they find the owner, and see every radio."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from proxyconn import Fleet, Proxy, RadioState, RadioUnavailableError
+from proxyconn.fleet.owner_link import parse_lent
+from proxyconn.fleet.owner_socket import SOCKET
+
+from .conftest import (
+    DEADLINE,
+    KEY,
+    READ,
+    VALUE,
+    House,
+    MakeHouse,
+    address,
+    connect,
+    peripheral,
+    until,
+)
+
+
+async def test_program_sees_every_radio_and_path(make_house: MakeHouse) -> None:
+    """With an owner, a Fleet has the radios, paths and slots of the owner's own."""
+    house: House = await make_house(peripheral(1))
+    async with Fleet(owner=house.folder / SOCKET) as fleet:
+        await fleet.ready(2, DEADLINE)
+        assert {radio.name for radio in fleet.radios} == {"kitchen", "cellar"}
+        await fleet.find_device(address(1), DEADLINE)
+        await until(lambda: len(fleet.paths(address(1))) == 2)
+        best, second = fleet.paths(address(1))
+        assert (best.source, second.source) == ("kitchen", "cellar")
+        assert best.rssi > second.rssi
+        assert [slots.slots for slots in fleet.allocations()] == [3, 3]
+        ours = {one["name"]: one for one in house.fleet.diagnostics()["radios"]}
+        for radio in fleet.diagnostics()["radios"]:
+            for fact in ("host", "port", "mac", "esphome_version", "state"):
+                assert radio[fact] == ours[radio["name"]][fact], fact
+
+
+async def test_programs_do_not_rob_each_other(make_house: MakeHouse) -> None:
+    """Two programs and the owner hold links at once; each real proxy has one subscriber."""
+    house: House = await make_house(peripheral(1), peripheral(2), peripheral(3))
+    own = await connect(house.fleet, 3)
+    async with Fleet(owner=house.folder / SOCKET) as one, Fleet(owner=house.folder / SOCKET) as two:
+        first, second = await connect(one, 1), await connect(two, 2)
+        assert await first.read_gatt_char(READ) == VALUE
+        assert await second.read_gatt_char(READ) == VALUE
+        assert await own.read_gatt_char(READ) == VALUE
+        for proxy in house.virtual.proxies.values():
+            assert proxy.snapshot().clients == ("proxyconn",)
+        await first.disconnect()
+        await second.disconnect()
+    await own.disconnect()
+
+
+async def test_program_finds_the_owner_by_itself(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner is found in the runtime folder; proxies that it has are not gone to directly."""
+    house: House = await make_house()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(house.folder))
+    real = house.real()
+    async with Fleet([Proxy("127.0.0.1", real.port, noise_psk=KEY)]) as fleet:
+        await fleet.ready(2, DEADLINE)
+        assert {radio.name for radio in fleet.radios} == {"kitchen", "cellar"}
+        assert real.snapshot().clients == ("proxyconn",)
+
+
+async def test_other_proxies_beside_the_owner(make_house: MakeHouse) -> None:
+    """A proxy that the user names and the owner does not have is used directly."""
+    house: House = await make_house()
+    other: House = await make_house(names=("attic",))
+    proxy = Proxy("127.0.0.1", other.real("attic").port, noise_psk=KEY)
+    async with Fleet([proxy], owner=house.folder / SOCKET) as fleet:
+        await fleet.ready(2, DEADLINE)
+        await until(lambda: len(fleet.radios) == 3)
+
+
+async def test_radio_that_has_gone_is_shown_as_gone(make_house: MakeHouse) -> None:
+    """A radio that the owner cannot use is there, with its state and its problem."""
+    house: House = await make_house()
+    async with Fleet(owner=house.folder / SOCKET) as fleet:
+        await fleet.ready(2, DEADLINE)
+        await house.real("cellar").kill()
+
+        def gone() -> bool:
+            radios = {radio.name: radio for radio in fleet.radios}
+            return len(radios) == 2 and radios["cellar"].state is RadioState.GONE
+
+        async with asyncio.timeout(20):
+            while not gone():  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+        await house.real("cellar").start()
+        async with asyncio.timeout(20):
+            while len(fleet.allocations()) != 2:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+
+
+async def test_no_owner_where_one_is_asked_for(tmp_path: Path) -> None:
+    """An owner that does not answer is an error that says what to do."""
+    fleet = Fleet(owner=tmp_path / SOCKET)
+    with pytest.raises(RadioUnavailableError, match="proxyconn serve"):
+        await fleet.__aenter__()
+
+
+async def test_stale_socket_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that an owner left when it was killed keeps no fleet from starting."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
+    await asyncio.to_thread((tmp_path / SOCKET).touch)
+    async with Fleet(discover=False) as fleet:
+        assert fleet.radios == []
+
+
+@pytest.mark.parametrize(
+    "told", [None, {}, {"version": 2, "radios": []}, {"version": 1, "radios": [{}], "pid": 1}]
+)
+def test_strange_owners(told: object) -> None:
+    """What is no owner's line is refused."""
+    with pytest.raises(ValueError, match="owner"):
+        parse_lent(told)
+
+
+async def test_socket_is_for_its_user_alone(make_house: MakeHouse) -> None:
+    """Nobody else may open the socket, and it goes with the owner."""
+    house: House = await make_house()
+    socket = house.folder / SOCKET
+    mode = (await asyncio.to_thread(socket.stat)).st_mode
+    assert mode & 0o077 == 0
+    await house.owner.aclose()
+    assert not await asyncio.to_thread(socket.exists)
+
+
+async def test_program_that_leaves_is_no_error(
+    make_house: MakeHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is still written to a program that has gone leaves nothing in the log."""
+    house: House = await make_house()
+    async with Fleet(owner=house.folder / SOCKET) as fleet:
+        await fleet.ready(2, DEADLINE)
+    for name in ("cellar", "kitchen"):
+        await house.real(name).kill()
+    await until(lambda: all(radio.state is not RadioState.READY for radio in house.fleet.radios))
+    await asyncio.sleep(0.1)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
