@@ -100,6 +100,23 @@ async def test_broker_restarts(server: NatsServer, bus: Bus) -> None:
         await heard.wait()
 
 
+async def test_closed_with_something_unsent(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection closes, and hears nothing more, though what it had to say cannot be sent."""
+
+    async def hear(msg: Msg) -> None:
+        pass
+
+    def unsendable(data: list[bytes]) -> None:
+        # What asyncio's transport of Python 3.13 says once its connection has ended.
+        raise AttributeError("'NoneType' object has no attribute '_add_writer'")
+
+    await bus.subscribe("proxyconn.v1.house.home.x", hear)
+    monkeypatch.setattr(vars(bus.client)["_transport"], "writelines", unsendable)
+    await bus.publish("proxyconn.v1.house.home.x", b"unsent")
+    await bus.aclose()
+    assert bus.client.is_closed
+
+
 async def test_given_up_for_good(server: NatsServer, bus: Bus) -> None:
     """Where nats-py gives up, another connection takes its place."""
     heard = asyncio.Event()

@@ -24,6 +24,7 @@ from nats.js.errors import NotFoundError
 from nats.js.kv import KeyValue
 
 from proxyconn.callbacks import Callbacks, log_failure
+from proxyconn_cluster.bus.closing import close_client
 from proxyconn_cluster.bus.credentials import identification
 from proxyconn_cluster.bus.errors import (
     ClusterError,
@@ -49,9 +50,6 @@ MOST_PINGS: Final = 2
 
 API_TIMEOUT: Final = 2.0
 """Seconds within which JetStream answers: less than a lease may go without being renewed."""
-
-CLOSE_TIMEOUT: Final = 2.0
-"""Seconds that saying goodbye may take."""
 
 INBOX: Final = "_INBOX."
 """How every subject begins on which somebody waits for an answer."""
@@ -145,7 +143,7 @@ class Bus:
             self._reopening.cancel()
             await asyncio.gather(self._reopening, return_exceptions=True)
         if self._opened:
-            await self._close_client(self._client)
+            await close_client(self._client)
 
     # Messages
 
@@ -283,7 +281,7 @@ class Bus:
         try:
             await self._connect(client, options)
         except BaseException:
-            await self._close_client(client)
+            await close_client(client)
             raise
         return client
 
@@ -321,17 +319,6 @@ class Bus:
             closed_cb=self._on_closed,
             **options,
         )
-
-    @staticmethod
-    async def _close_client(client: Client) -> None:
-        subscriptions: dict[int, Subscription] = vars(client)["_subs"]
-        # asyncio of 3.13 has a TypeError for who writes to a transport that is closed.
-        with contextlib.suppress(nats.errors.Error, TimeoutError, OSError, TypeError):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await client.close()
-        # Where the server has gone in this moment nats-py stops halfway, and they would stay.
-        for one in subscriptions.values():
-            one._stop_processing()  # noqa: SLF001 - its own end does so
 
     async def _on_error(self, error: Exception) -> None:
         if not self._definite.is_set():
@@ -378,7 +365,7 @@ class Bus:
             while new := [one for one in self._subscribed if one.live is None]:
                 await self._subscribe(client, new[0])
         except BaseException:
-            await self._close_client(client)
+            await close_client(client)
             raise
         return client
 
