@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from proxyconn.radio import Neighbours, OffersLinks, Radio, identity_of
+from proxyconn.radio import Neighbours, OffersLinks, Radio, Surroundings, identity_of
 
 
 class Around:
@@ -38,6 +38,10 @@ class Around:
         if self._neighbours and listened_to != self._told:
             self._told = listened_to
             self._neighbours.listened_to(listened_to)
+
+    def known(self) -> Surroundings | None:
+        """Return what is known of the neighbours; None if there can be none."""
+        return self._neighbours.known() if self._neighbours else None
 
     async def ask(self, address: str, only: str | None, timeout: float) -> None:
         """Ask what other radios are worth, unless one is chosen. Raises LinkError (IN_USE)."""

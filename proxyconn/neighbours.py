@@ -4,6 +4,66 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RadioOwner:
+    """Somebody who shares radios: a neighbour, or this fleet.
+
+    Attributes:
+        owner: its id.
+        site: where it is.
+        own: whether it is this fleet.
+        lease: seconds of silence after which it has gone.
+        heard_at: when it was heard of last, in the loop's seconds; of this fleet, now.
+        silent: whether it has said nothing for too long to be asked.
+        radios: how many it shares.
+        links: slots of them that are taken.
+        slots: slots that there are, of radios that report any.
+    """
+
+    owner: str
+    site: str
+    own: bool
+    lease: float
+    heard_at: float
+    silent: bool
+    radios: int
+    links: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a fleet knows of the fleets around it, without asking anybody.
+
+    Attributes:
+        fleet: the name that all of them have in common.
+        site: where this fleet is.
+        owner: its own id; of a program that shares no radios, what the others call it.
+        servers: the broker between them, for people.
+        connected: whether the broker is there.
+        since: since when that is so, in the loop's seconds.
+        cut_off: whether it is known that the leases cannot be renewed.
+        leases: how many proxies are this fleet's.
+        received, sent: messages since the connection was made.
+        owners: who shares radios, this fleet among them if it does.
+        troubles: who speaks and cannot be understood, in sentences that say why.
+    """
+
+    fleet: str
+    site: str
+    owner: str
+    servers: str
+    connected: bool
+    since: float
+    cut_off: bool
+    leases: int
+    received: int
+    sent: int
+    owners: tuple[RadioOwner, ...]
+    troubles: tuple[str, ...]
 
 
 class Neighbours(ABC):
@@ -54,3 +114,7 @@ class Neighbours(ABC):
     @abstractmethod
     def listened_to(self, wanted: bool) -> None:
         """Somebody wants to hear what radios hear, or nobody does any more."""
+
+    @abstractmethod
+    def known(self) -> Surroundings:
+        """Return what is known of them at this moment; asks nobody."""

@@ -44,7 +44,7 @@ from proxyconn.models import (
     Subscribe,
     scan_mode,
 )
-from proxyconn.neighbours import Neighbours
+from proxyconn.neighbours import Neighbours, RadioOwner, Surroundings
 from proxyconn.object_paths import adapter_path, device_object_path, split_device_path
 from proxyconn.radio_features import (
     IdentifiedRadio,
@@ -104,6 +104,7 @@ __all__ = [
     "Radio",
     "RadioError",
     "RadioName",
+    "RadioOwner",
     "RadioSink",
     "RadioState",
     "RadioUnavailableError",
@@ -117,6 +118,7 @@ __all__ = [
     "SlotQueue",
     "Subscribe",
     "Subscribers",
+    "Surroundings",
     "TellsAbsence",
     "Tenure",
     "UnsupportedError",

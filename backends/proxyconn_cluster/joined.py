@@ -13,11 +13,13 @@ from proxyconn.radio import (
     Neighbours,
     RadioSink,
     RadioUnavailableError,
+    Surroundings,
 )
 from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.exchange.interest import EVERYTHING, Interest
 from proxyconn_cluster.members import Members
+from proxyconn_cluster.ownership.holding import Holding
 from proxyconn_cluster.remote.neighbourhood import Neighbourhood
 from proxyconn_cluster.settings import ClusterSettings, checked_servers
 
@@ -33,12 +35,14 @@ class Place:
             lends its fleet hears what its clients want to hear.
         members: the other members, over a connection that somebody else opens and closes; None to
             make one.
+        holding: the leases that are ours; None for a program, which has none.
     """
 
     settings: ClusterSettings
     interest: Interest = EVERYTHING
     always: bool = True
     members: Members | None = None
+    holding: Holding | None = None
 
 
 def place_of(cluster: object) -> Place:
@@ -88,8 +92,9 @@ class Joined(Neighbours):
             members = Members(self._bus)
         self._members = members
         await members.start()
+        place = self._place
         self._neighbourhood = Neighbourhood(
-            members, self._sink, self._place.interest, always=self._place.always
+            members, self._sink, place.interest, always=place.always, holding=place.holding
         )
         await self._neighbourhood.start()
 
@@ -136,6 +141,10 @@ class Joined(Neighbours):
     def listened_to(self, wanted: bool) -> None:
         """Somebody here wants to hear, or nobody does any more."""
         self._there.listened_to(wanted)
+
+    def known(self) -> Surroundings:
+        """Return what is known of the cluster."""
+        return self._there.known()
 
 
 _backend_fits: type[Backend] = Joined

@@ -118,7 +118,7 @@ class Members:
         self._hurry = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.began_at = self._loop.time()
-        self._refused: set[str] = set()
+        self._refused: dict[str, tuple[str, float]] = {}
         self._number = 0
         self._left: deque[Key] = deque(maxlen=MOST_LEFT)
 
@@ -142,6 +142,12 @@ class Members:
     def owners(self) -> list[Member]:
         """Return those who have radios for others, and speak."""
         return [one for one in self._members.values() if one.owner and not one.silent]
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Who speaks, and cannot be understood, in sentences that say why."""
+        since = self._loop.time() - max(self.lease, BEATS * BEAT)
+        return tuple(dict.fromkeys(text for text, at in self._refused.values() if at > since))
 
     def is_there(self, name: str, run: str) -> bool:
         """Whether a member is there, or may be, for all that can be known yet."""
@@ -254,9 +260,11 @@ class Members:
 
     def _refuse(self, subject: str, error: OtherVersionError) -> None:
         """Say once of each who cannot be understood."""
-        if subject not in self._refused and len(self._refused) < MOST_MEMBERS:
-            self._refused.add(subject)
+        if subject not in self._refused:
+            if len(self._refused) >= MOST_MEMBERS:
+                return
             _LOGGER.warning("%s", error)
+        self._refused[subject] = str(error), self._loop.time()
 
     def _take(self, status: Status) -> None:
         key = status.sender, status.run

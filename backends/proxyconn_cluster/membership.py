@@ -66,7 +66,9 @@ class Membership:
         self.owner = owner
         self.tenure = Keeper(bus, owner)
         self.members = Members(bus)
-        self.place = Place(bus.settings, always=False, members=self.members)
+        self.place = Place(
+            bus.settings, always=False, members=self.members, holding=self.tenure.holding
+        )
         self._fleet: Fleet | None = None
 
     async def start(self) -> None:

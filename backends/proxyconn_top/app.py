@@ -45,6 +45,7 @@ class Top(App[None]):
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     #about { height: 1; padding: 0 1; background: $panel; }
+    #owners { height: auto; max-height: 25%; }
     #radios { height: auto; max-height: 50%; }
     #alarms { height: auto; max-height: 30%; }
     #links { height: 1fr; }
@@ -76,6 +77,7 @@ class Top(App[None]):
         yield Static(f"waiting for {self._source.label}", id="about", markup=False)
         with TabbedContent(initial=FLEET):
             with TabPane("Fleet", id=FLEET):
+                yield LiveTable(pages.OWNER_COLUMNS, name="owners")
                 yield LiveTable(pages.RADIO_COLUMNS, name="radios")
                 yield LiveTable(pages.ALARM_COLUMNS, name="alarms")
                 yield LiveTable(pages.LINK_COLUMNS, name="links")
@@ -118,10 +120,12 @@ class Top(App[None]):
         counts = {name: len(view.tables[name]) for name in COUNTED}
         said = ", ".join(f"{count} {COUNTED[name]}" for name, count in counts.items())
         only = f", only {self._wanted!r}" if self._wanted else ""
-        self._say(f"{said}{only} ({self._source.label})")
+        self._say(f"{said}{pages.broker_text(view)}{only} ({self._source.label})")
         page = self._page
         if page == FLEET:
-            self._table("radios").show(pages.radio_rows(view))
+            self._table("owners").show(owners := pages.owner_rows(view))
+            self._table("owners").display = bool(owners)
+            self._table("radios").show(pages.radio_rows(view), pages.radio_columns(view))
             self._table("alarms").show(alarms := pages.alarm_rows(view))
             self._table("alarms").display = bool(alarms)
             self._table("links").show(pages.link_rows(view))

@@ -13,6 +13,10 @@ from proxyconn_web.client import View
 
 RADIO_COLUMNS: Final = ("Radio", "State", "Slots", "Heard", "Firmware", "Problem")
 ALARM_COLUMNS: Final = ("Alarm", "Radio", "Device", "For", "What it means")
+OWNED_COLUMNS: Final = ("Radio", "Owner", "State", "Slots", "Heard", "Firmware", "Problem")
+"""Those of radios, in a cluster."""
+
+OWNER_COLUMNS: Final = ("Owner", "Site", "Radios", "Links", "Slots", "Heard", "")
 LINK_COLUMNS: Final = ("Device", "Name", "Radio", "State", "For", "Client")
 DEVICE_COLUMNS: Final = ("Device", "Name")
 LOG_COLUMNS: Final = ("Time", "What", "Radio", "Device", "Text", "Client")
@@ -31,8 +35,14 @@ UNHEARD: Final = -1000
 """Sorts devices without a signal behind all others."""
 
 
+def radio_columns(view: View) -> tuple[str, ...]:
+    """Return the headings of the radios: in a cluster, whose each is."""
+    return OWNED_COLUMNS if view.tables["cluster"] else RADIO_COLUMNS
+
+
 def radio_rows(view: View) -> dict[str, list[Text]]:
     """Return a row for each radio."""
+    clustered = bool(view.tables["cluster"])
     heard: dict[str, int] = {}
     for cells in view.tables["heard"].values():
         for name, cell in cells.items():
@@ -40,6 +50,7 @@ def radio_rows(view: View) -> dict[str, list[Text]]:
     return {
         name: [
             plain(name),
+            *([plain(radio["owner"])] if clustered else []),
             state(radio["state"]),
             slot_cells(radio["slots"]),
             Text(str(heard.get(name, 0)), justify="right"),
@@ -48,6 +59,29 @@ def radio_rows(view: View) -> dict[str, list[Text]]:
         ]
         for name, radio in view.tables["radios"].items()
     }
+
+
+def owner_rows(view: View) -> dict[str, list[Text]]:
+    """Return a row for each owner of a cluster."""
+    return {
+        id_: [
+            plain(id_),
+            plain(owner["site"]),
+            *(Text(str(owner[name]), justify="right") for name in ("radios", "links", "slots")),
+            ago(owner["at"], view.time),
+            Text("this one") if owner["own"] else Text("silent" * owner["silent"], "red"),
+        ]
+        for id_, owner in view.tables["owners"].items()
+    }
+
+
+def broker_text(view: View) -> str:
+    """Return how it is with the broker; nothing without a cluster."""
+    for cluster in view.tables["cluster"].values():
+        if not cluster["connected"]:
+            return f", broker lost for {lasting(max(view.time - cluster['since'], 0.0))}"
+        return f", {len(view.tables['owners'])} owners"
+    return ""
 
 
 def alarm_rows(view: View) -> dict[str, list[Text]]:

@@ -38,6 +38,8 @@ TABLES: Final = (
     "alarms",
     "clients",
     "latency",
+    "cluster",
+    "owners",
 )
 
 LOG_KEPT: Final = 500

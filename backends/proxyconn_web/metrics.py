@@ -156,6 +156,7 @@ class Metrics:
         yield self._gauge("alarms", "What should not be.", ("kind",), alarms)
         yield from self._radios()
         yield from self._clients()
+        yield from self._cluster()
 
     def _radios(self) -> Iterator[Metric]:
         states: Values = {}
@@ -189,6 +190,30 @@ class Metrics:
         yield self._gauge("clients", "Connections of clients.", labels, clients)
         yield self._gauge("client_links", "Links and attempts of clients.", labels, links)
 
+    def _cluster(self) -> Iterator[Metric]:
+        around = self._inspection.surroundings()
+        there: Values = {}
+        leases: Values = {}
+        received: Values = {}
+        sent: Values = {}
+        radios: Values = {}
+        heard: Values = {}
+        if around:
+            there[()], leases[()] = around.connected, around.leases
+            received[()], sent[()] = around.received, around.sent
+            for one in around.owners:
+                radios[one.owner, one.site] = one.radios
+                heard[one.owner, one.site] = self._clock.at(one.heard_at)
+        by_owner = ("owner", "site")
+        yield self._gauge("cluster_connected", "1 if the broker is there.", (), there)
+        yield self._gauge("cluster_leases", "Proxies that are this owner's.", (), leases)
+        yield self._gauge("cluster_owner_radios", "Radios that it shares.", by_owner, radios)
+        yield self._gauge(
+            "cluster_owner_last_heard_timestamp_seconds", "When it said something.", by_owner, heard
+        )
+        yield self._total("cluster_messages_received", "Messages from the broker.", received)
+        yield self._total("cluster_messages_sent", "Messages to the broker.", sent)
+
     def _devices(self) -> Metric:
         cells: Values = {
             (address, radio.name): heard.rssi
@@ -196,6 +221,15 @@ class Metrics:
             for radio, heard in sighting.heard.items()
         }
         return self._gauge("device_rssi_dbm", "Smoothed.", ("address", "radio"), cells)
+
+    @staticmethod
+    def _total(name: str, text: str, values: Values) -> Metric:
+        core = need("prometheus_client.metrics_core")
+        family = core.CounterMetricFamily(f"proxyconn_{name}", text, labels=())
+        for key, value in values.items():
+            family.add_metric(key, float(value))
+        made: Metric = family
+        return made
 
     @staticmethod
     def _gauge(name: str, text: str, labels: tuple[str, ...], values: Values) -> Metric:

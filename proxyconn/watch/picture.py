@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any
 
 from proxyconn.fleet.inside.inspection import Inspection
-from proxyconn.radio import Radio, identity_of
+from proxyconn.radio import OffersLinks, Radio, Surroundings, identity_of
 from proxyconn.routing.failure_memory import PATH_HALF_LIFE
 from proxyconn.routing.journal import Connect, Step, StepKind
 from proxyconn.watch.changes import Table
@@ -45,8 +45,9 @@ class Picture:
     def tables(self) -> dict[str, Table]:
         """Return every table as it is now."""
         self._follow_connects()
+        around = self._inspection.surroundings()
         return {
-            "radios": {radio.name: self._radio(radio) for radio in self._inspection.radios},
+            "radios": {radio.name: self._radio(radio, around) for radio in self._inspection.radios},
             "links": self._links(),
             "queue": self._queue(),
             "connects": self._connects,
@@ -55,6 +56,8 @@ class Picture:
             "alarms": self._alarms(),
             "clients": self._clients(),
             "latency": self._latencies,
+            "cluster": self._cluster(around),
+            "owners": self._owners(around),
         }
 
     def _follow_connects(self) -> None:
@@ -72,8 +75,9 @@ class Picture:
         self._last_steps = steps
         self._latencies = self._latency()
 
-    def _radio(self, radio: Radio) -> Row:
+    def _radio(self, radio: Radio, around: Surroundings | None) -> Row:
         details = radio.diagnostics()
+        own = around.owner if around and not isinstance(radio, OffersLinks) else None
         row = radio_row(radio, details)
         if slots := row["slots"]:
             slots["holders"] = [
@@ -85,6 +89,7 @@ class Picture:
             "features": details.get("features", []),
             "subscribed": (details.get("subscription") or {}).get("held"),
             "connecting": radio.connecting,
+            "owner": details.get("owner", own),
         }
 
     def _holder(self, radio: Radio, address: str) -> Row:
@@ -182,6 +187,39 @@ class Picture:
                 "text": alarm.text,
             }
             for alarm in self._inspection.alarms()
+        }
+
+    def _cluster(self, around: Surroundings | None) -> Table:
+        if around is None:
+            return {}
+        return {
+            around.fleet: {
+                "fleet": around.fleet,
+                "site": around.site,
+                "owner": around.owner,
+                "servers": around.servers,
+                "connected": around.connected,
+                "since": self._clock.at(around.since),
+                "cut_off": around.cut_off,
+                "leases": around.leases,
+                "troubles": list(around.troubles),
+            }
+        }
+
+    def _owners(self, around: Surroundings | None) -> Table:
+        return {
+            one.owner: {
+                "owner": one.owner,
+                "site": one.site,
+                "own": one.own,
+                "lease": one.lease,
+                "at": None if one.own else self._clock.at(one.heard_at),
+                "silent": one.silent,
+                "radios": one.radios,
+                "links": one.links,
+                "slots": one.slots,
+            }
+            for one in (around.owners if around else ())
         }
 
     def _latency(self) -> Table:

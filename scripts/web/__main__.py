@@ -1,7 +1,8 @@
 """Usage: python -m scripts.web [--pictures FOLDER]   Try the web page in Chromium.
 
 Pages load, values move, a slot is freed by a click, injected faults are shown, a device's name is
-never markup, nothing is asked of any other host, no console says anything, and axe finds nothing.
+never markup, the owners of a cluster are shown, nothing is asked of any other host, no console says
+anything, and axe finds nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import new_noise_psk
 from scripts.web import checks
 from scripts.web.browsing import VIEWS, browsing, chromium, go, opened
+from scripts.web.cluster import try_cluster
 from scripts.web.house import FIRST, SECOND, connected, owner_with_links
 
 WIDTHS = (390, 1280, 1920)
@@ -106,6 +108,7 @@ async def main() -> int:
             try_in_turn(browser, virtual, owner, program, second),
         )
         wrong = [*leak, *others, *await try_views(browser, owner, pictures)]
+        wrong += await complaint(lambda: try_cluster(browser, new_noise_psk(), pictures))
     for line in wrong:
         print(line)
     print("the page is not as it should be" if wrong else "the page is as it should be")

@@ -15,7 +15,7 @@ from proxyconn.fleet.lending import Lending
 from proxyconn.fleet.listening import find_device
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute
-from proxyconn.radio import Neighbours, Offer, OffersLinks
+from proxyconn.radio import Neighbours, Offer, OffersLinks, Surroundings
 from proxyconn.routing.pins import NO_PINS
 
 from .fake_radio import FakeRadio
@@ -73,6 +73,22 @@ class FakeNeighbours(Neighbours):
 
     def listened_to(self, wanted: bool) -> None:
         self.notes.append(("listened to", wanted))
+
+    def known(self) -> Surroundings:
+        return Surroundings(
+            fleet="house",
+            site="home",
+            owner="here",
+            servers="nats://broker",
+            connected=True,
+            since=0.0,
+            cut_off=False,
+            leases=0,
+            received=0,
+            sent=0,
+            owners=(),
+            troubles=(),
+        )
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import html
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -127,14 +127,39 @@ def view() -> View:
     return seen
 
 
+def clustered() -> View:
+    """Return the same fleet in a cluster of two owners, of which one says nothing."""
+    seen = view()
+    here, there = "north-1-3f9a61", "south-1-0badca"
+    seen.tables["cluster"] = {"house": {"connected": False, "since": NOON - 8}}
+    seen.tables["owners"] = {
+        here: owner(here, "north", None, silent=False),
+        there: owner(there, "south", NOON - 6, silent=True),
+    }
+    seen.tables["radios"]["kitchen"]["owner"] = here
+    seen.tables["radios"]["cellar"]["owner"] = there
+    return seen
+
+
+def owner(name: str, site: str, at: float | None, *, silent: bool) -> Row:
+    """Return an owner with one radio."""
+    return {
+        "owner": name, "site": site, "own": at is None, "lease": 10.0, "at": at, "silent": silent,
+        "radios": 1, "links": 2, "slots": 3,
+    }  # fmt: skip
+
+
 class Still:
     """Tells of the same fleet for ever."""
 
     label = "a still life"
 
+    def __init__(self, shown: Callable[[], View] = view) -> None:
+        self._shown = shown
+
     async def views(self) -> AsyncGenerator[View, None]:
         """Yield it once."""
-        yield view()
+        yield self._shown()
         await asyncio.Event().wait()
 
     async def device(self, address: str) -> Row | None:
@@ -183,7 +208,23 @@ async def test_whole_screens(size: tuple[int, int]) -> None:
             await pilot.pause(0.2)
             screens[name] = drawn(pilot)
     for name, screen in screens.items():
-        file = SCREENS / f"{name}-{size[0]}x{size[1]}.txt"
-        if os.environ.get("WRITE_SCREENS"):
-            await asyncio.to_thread(file.write_text, screen, encoding="utf-8")
-        assert screen == await asyncio.to_thread(file.read_text, encoding="utf-8"), name
+        await assert_looks(f"{name}-{size[0]}x{size[1]}", screen)
+
+
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_cluster(size: tuple[int, int]) -> None:
+    """Owners, whose each radio is, and that the broker is lost, on the page of the fleet."""
+    async with Top(Still(clustered)).run_test(size=size) as pilot:
+        await until(pilot, lambda text: "broker lost" in text and "south-1" in text)
+        await pilot.pause(0.2)
+        screen = drawn(pilot)
+    await assert_looks(f"cluster-{size[0]}x{size[1]}", screen)
+
+
+async def assert_looks(name: str, screen: str) -> None:
+    """Hold a screen to what it was."""
+    file = SCREENS / f"{name}.txt"
+    if os.environ.get("WRITE_SCREENS"):
+        await asyncio.to_thread(file.write_text, screen, encoding="utf-8")
+    assert screen == await asyncio.to_thread(file.read_text, encoding="utf-8"), name

@@ -16,7 +16,7 @@ from proxyconn.advertised.reports import PlainReport
 from proxyconn.callbacks import log_failure
 from proxyconn.device import colon_address, is_address
 from proxyconn.errors import ErrorKind, LinkError
-from proxyconn.radio import NO_RSSI_VALUE, Neighbours, Offer, RadioSink
+from proxyconn.radio import NO_RSSI_VALUE, Neighbours, Offer, RadioSink, Surroundings
 from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn_cluster.bus.connection import Subscribed
 from proxyconn_cluster.bus.messages import OtherVersionError, check_headers
@@ -26,8 +26,10 @@ from proxyconn_cluster.exchange.offers import Answer, RadioOffer
 from proxyconn_cluster.exchange.status import RadioStatus
 from proxyconn_cluster.holds import Holds
 from proxyconn_cluster.members import Member, Members
+from proxyconn_cluster.ownership.holding import Holding
 from proxyconn_cluster.remote.asking import Asking
 from proxyconn_cluster.remote.far_links import FarLinks
+from proxyconn_cluster.remote.outlook import Outlook
 from proxyconn_cluster.remote.remote_radio import RemoteRadio
 
 NO_ANSWER: Final = Offer(NO_RSSI_VALUE, float("inf"), 0.0, 0.0)
@@ -45,6 +47,7 @@ class Neighbourhood(Neighbours):
         interest: which advertisements are of interest at all.
         always: whether they are of interest though nobody has asked for any: a program may look at
             `Fleet.devices` whenever it likes.
+        holding: the leases that are ours; None for a program, which has none.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Neighbourhood(Neighbours):
         interest: Interest = EVERYTHING,
         *,
         always: bool = True,
+        holding: Holding | None = None,
     ) -> None:
         self._members = members
         self._sink = sink
@@ -64,6 +68,7 @@ class Neighbourhood(Neighbours):
         self.holds = Holds(members, self._lose, self._is_linked)
         self._end_link: Callable[[str], Awaitable[None]] | None = None
         self._asking = Asking(members)
+        self._outlook = Outlook(members, holding)
         self._radios: dict[str, RemoteRadio] = {}
         self._by_token: dict[str, RemoteRadio] = {}
         self._listening: Subscribed | None = None
@@ -79,6 +84,7 @@ class Neighbourhood(Neighbours):
             self._members.gone.register(self._member_gone),
             self._members.woke.register(lambda: self._spawn(self.holds.check())),
         ]
+        self._outlook.start()
         await self._asking.start()
         await self.links.start()
         self.holds.start()
@@ -91,6 +97,7 @@ class Neighbourhood(Neighbours):
         for unregister in self._unregister:
             unregister()
         self._unregister.clear()
+        self._outlook.close()
         self._always = self._wanted = False
         self._turn()
         await self.links.aclose()
@@ -217,6 +224,10 @@ class Neighbourhood(Neighbours):
             if status.id == radio and _is_usable(status) and status.slots is not None:
                 return address in status.allocated
         return None
+
+    def known(self) -> Surroundings:
+        """Return what is known of the cluster."""
+        return self._outlook.look()
 
     # What is heard
 

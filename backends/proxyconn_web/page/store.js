@@ -5,6 +5,7 @@ const HISTORY = 240;
 
 export const TABLES = [
   "radios", "devices", "heard", "links", "queue", "connects", "failures", "bonds", "alarms", "clients", "latency",
+  "cluster", "owners",
 ];
 
 export class Store {

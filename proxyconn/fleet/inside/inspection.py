@@ -13,7 +13,7 @@ from proxyconn.fleet.alarms import Alarm
 from proxyconn.fleet.inside.interventions import Interventions
 from proxyconn.fleet.radio_hub import Hub, ReportsCallback
 from proxyconn.fleet.routed_client import RoutedClient
-from proxyconn.radio import Radio, identity_of
+from proxyconn.radio import Radio, Surroundings, identity_of
 from proxyconn.routing.failure_memory import PathFailure
 from proxyconn.routing.fair_shares import Party
 from proxyconn.routing.journal import Journal
@@ -120,6 +120,10 @@ class Inspection:
     def bonds(self) -> list[tuple[str, str]]:
         """Return address and identity of the radio of every bond."""
         return self._hub.routing.bonds.all()
+
+    def surroundings(self) -> Surroundings | None:
+        """Return what is known of the fleets around this one; None if there can be none."""
+        return self._hub.around.known()
 
     def services(self, address: str) -> BleakGATTServiceCollection | None:
         """Return the GATT table of a device that is connected; None of any other."""

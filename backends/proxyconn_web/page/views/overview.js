@@ -1,14 +1,16 @@
-// The whole fleet: every radio with its slots as cells, and how long things take.
+// The whole fleet: every radio with its slots as cells, whose it is, and how long things take.
 
 import { act } from "../api.js";
 import { attribute, h, keyed, rows, table, text } from "../dom.js";
 import { ago, deviceLink, radioLink, seconds } from "../format.js";
+import { surroundings } from "./surroundings.js";
 
 export function overview(root, store, { mayAct }) {
   const figures = h("dl", { class: "figures" });
   const cards = h("div", { class: "cards" });
   const [latency, latencyBody] = table("How long it takes to connect", ["What", "Count", "Median", "90 %", "99 %"]);
-  root.append(h("h1", {}, "Fleet"), figures, cards, latency);
+  const around = surroundings(store);
+  root.append(h("h1", {}, "Fleet"), figures, around.element, cards, latency);
 
   function update(touched) {
     const { radios, devices, links, queue, alarms } = store.tables;
@@ -30,6 +32,7 @@ export function overview(root, store, { mayAct }) {
       (name) => h("div", {}, h("dt", {}, name), h("dd")),
       (element, name, value) => text(element.lastChild, value),
     );
+    around.update();
     if (touched === null || touched.has("radios") || touched.has("devices") || touched.has("time")) {
       keyed(cards, radios, (name) => card(name, store, mayAct), updateCard);
     }
@@ -45,6 +48,7 @@ function card(name, store, mayAct) {
   const parts = {
     state: h("span", { class: "state" }),
     problem: h("p", { class: "problem" }),
+    owner: h("p", { class: "owner muted" }),
     cells: h("div", { class: "cells", role: "img" }),
     count: h("span", { class: "muted" }),
     holders: h("ul", { class: "holders" }),
@@ -54,6 +58,7 @@ function card(name, store, mayAct) {
     { class: "card" },
     h("h2", {}, h("a", { href: radioLink(name) }, name), parts.state),
     parts.problem,
+    parts.owner,
     h("div", { class: "slots" }, parts.cells, parts.count),
     parts.holders,
   );
@@ -67,6 +72,7 @@ function drawCard(parts, radio, store, mayAct) {
   text(parts.state, radio.state);
   attribute(parts.state, "class", `state ${radio.state.replace(" ", "-")}`);
   text(parts.problem, radio.problem);
+  text(parts.owner, radio.owner && `Owner: ${radio.owner}`);
   const slots = radio.slots;
   const taken = slots ? slots.limit - slots.free : 0;
   const holders = slots ? slots.holders : [];

@@ -33,6 +33,7 @@ export function radio(root, store, { mayAct, argument: name }) {
       ["State", row.state],
       ["Address", row.host ? `${row.host}${row.port ? `:${row.port}` : " (it calls)"}` : "–"],
       ["Identity", row.identity],
+      ...(row.owner ? [["Owner", row.owner]] : []),
       ["Firmware", row.firmware || "–"],
       ["Encrypted", row.encrypted === null ? "–" : row.encrypted ? "yes" : "no"],
       ["Subscription", row.subscribed === null ? "–" : row.subscribed ? "ours" : "not ours"],
