@@ -327,7 +327,7 @@ class Owner:
                 for link in list(client.links.values()):
                     if link.is_up and loop.time() - link.used_at >= timeout:
                         _LOGGER.info("%r carried nothing for %g s", link, timeout)
-                        self._spawn(link.close())
+                        link.begin_closing()
 
     def _spawn(self, coroutine: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)

@@ -114,6 +114,11 @@ class Lending:
         """Whether radios ask for scan responses by their mode, or may do, for all that is known."""
         return any(self._hub.scan.is_active(radio) is not False for radio in self.radios(only))
 
+    @property
+    def wishes(self) -> int:
+        """How many links there are and are waited for, whoever wants them."""
+        return len(self._hub.queue.links)
+
     def holder(self, address: str) -> str | None:
         """Return whose link or attempt a device has; None if nobody wants it."""
         if address not in self._hub.queue.links:

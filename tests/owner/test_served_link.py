@@ -53,6 +53,9 @@ class Played:
         self.services = services()
         self.trouble: BaseException | None = None
         self.lost: Callable[[], None] | None = None
+        self.disconnects = 0
+        self.closable = asyncio.Event()
+        self.closable.set()
 
     def set_disconnected_callback(self, callback: Callable[[], None]) -> None:
         self.lost = callback
@@ -62,8 +65,10 @@ class Played:
             raise self.trouble
 
     async def disconnect(self) -> None:
+        self.disconnects += 1
         if self.trouble:
             raise self.trouble
+        await self.closable.wait()
 
     async def write_gatt_descriptor(self, descriptor: Any, data: bytes) -> None:
         raise UnsupportedError("this radio writes no descriptor")
@@ -82,6 +87,7 @@ class Told:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.over = 0
+        self.kept: list[asyncio.Task[None]] = []
 
     def send(self, message: Message) -> None:
         self.messages.append(message)
@@ -97,6 +103,9 @@ class Told:
 
     def link_over(self, link: ServedLink) -> None:
         self.over += 1
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        self.kept.append(task)
 
     def operated(self, operation: str, seconds: float) -> None:
         pass
@@ -153,6 +162,18 @@ async def test_a_link_that_bluetoothd_takes_along_is_closed(world: Any) -> None:
         await world.link.close()
     assert world.told.over == 1
     assert not (await world.told.answer()).connected
+
+
+async def test_a_link_is_closed_once_however_often_that_is_asked_for(world: Any) -> None:
+    """Whoever asks later waits for the first; one that gives up ends it for nobody else."""
+    world.played.closable.clear()
+    closing = [asyncio.create_task(world.link.close()) for _ in range(100)]
+    await until(lambda: world.played.disconnects > 0)
+    closing[0].cancel()
+    world.played.closable.set()
+    results = await asyncio.gather(*closing, return_exceptions=True)
+    assert results[1:] == [None] * 99
+    assert (world.played.disconnects, world.told.over, len(world.told.kept)) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("trouble", [EOFError(), KeyError("no")])

@@ -36,6 +36,9 @@ ESP_GATT_ERROR: Final = 0x85
 NOT_CONNECTED: Final = -1
 """ESPHome's own: there is no link to ask (bluetooth_proxy.cpp)."""
 
+NO_RESOURCES: Final = 0x80
+"""ESP_GATT_NO_RESOURCES."""
+
 ATT_UNLIKELY: Final = 0x0E
 """ATT unlikely error (Core Specification vol 3 F 3.4.1.1)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from bluetooth_data_tools import int_to_bluetooth_address
@@ -13,12 +13,8 @@ from google.protobuf.message import Message
 from proxyconn.fleet.lending import LentSlots
 from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn_native_api.session import Session
-from proxyconn_owner.serving.failure_codes import (
-    BUSY,
-    FAILURES,
-    NOT_CONNECTED,
-    pairing_code_of,
-)
+from proxyconn_owner.serving.chores import Chores
+from proxyconn_owner.serving.failure_codes import BUSY, NOT_CONNECTED
 from proxyconn_owner.serving.served_link import ServedLink
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 
@@ -48,6 +44,10 @@ class Lender(Protocol):
 
     def slots(self) -> LentSlots:
         """Return who holds which slot."""
+        ...
+
+    def has_room_for(self, wishes: int) -> bool:
+        """Whether a client may wish for one more link than it does."""
         ...
 
     def holder(self, address: str) -> str | None:
@@ -89,15 +89,16 @@ class ServedClient:
         self._session = session
         self._crowded: set[ServedLink] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._chores = Chores(self.send, self._client_for)
         types = _TYPES
         self._device_requests: Mapping[int, Callable[[pb.BluetoothDeviceRequest], None]] = {
             types.BLUETOOTH_DEVICE_REQUEST_TYPE_CONNECT: self._connect_v1,
             types.BLUETOOTH_DEVICE_REQUEST_TYPE_DISCONNECT: self._disconnect,
             types.BLUETOOTH_DEVICE_REQUEST_TYPE_PAIR: self._pair,
-            types.BLUETOOTH_DEVICE_REQUEST_TYPE_UNPAIR: self._unpair,
+            types.BLUETOOTH_DEVICE_REQUEST_TYPE_UNPAIR: self._chores.unpair,
             types.BLUETOOTH_DEVICE_REQUEST_TYPE_CONNECT_V3_WITH_CACHE: self._connect,
             types.BLUETOOTH_DEVICE_REQUEST_TYPE_CONNECT_V3_WITHOUT_CACHE: self._connect,
-            types.BLUETOOTH_DEVICE_REQUEST_TYPE_CLEAR_CACHE: self._clear_cache,
+            types.BLUETOOTH_DEVICE_REQUEST_TYPE_CLEAR_CACHE: self._chores.clear_cache,
         }
         self._handlers: Mapping[type[Message], Callable[[Any], None]] = {
             pb.SubscribeBluetoothLEAdvertisementsRequest: self._subscribe,
@@ -166,7 +167,7 @@ class ServedClient:
         await asyncio.gather(*(link.close() for link in list(self.links.values())))
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._chores.aclose(), return_exceptions=True)
 
     # What it hears
 
@@ -227,13 +228,18 @@ class ServedClient:
             _LOGGER.info("%s: %s: busy: %s has it", self.label, address, holder)
             self._refuse(number, BUSY)
             return
+        # Links that are closed take a while: they count, too.
+        if not self._lender.has_room_for(max(len(self.links), len(self._tasks))):
+            _LOGGER.info("%s: %s: busy: it wishes for too many links", self.label, address)
+            self._refuse(number, BUSY)
+            return
         client = self._lender.new_client(self.party, address, request.address_type)
         link = self.links[number] = ServedLink(self, number, client)
-        self._keep(link.open(cached=request.request_type == CACHED))
+        self.keep(link.open(cached=request.request_type == CACHED))
 
     def _disconnect(self, request: pb.BluetoothDeviceRequest) -> None:
         if link := self.links.get(request.address):
-            self._start(link.close())
+            link.begin_closing()
         else:
             self._refuse(request.address, 0)
             self.report_slots()
@@ -272,34 +278,6 @@ class ServedClient:
                     address=request.address, paired=False, error=NOT_CONNECTED
                 )
             )
-
-    def _unpair(self, request: pb.BluetoothDeviceRequest) -> None:
-        async def unpair() -> None:
-            error = 0
-            try:
-                await self._client_for(request).unpair()
-            except FAILURES as exc:
-                error = pairing_code_of(exc)
-            self.send(
-                pb.BluetoothDeviceUnpairingResponse(
-                    address=request.address, success=not error, error=error
-                )
-            )
-
-        self._start(unpair())
-
-    def _clear_cache(self, request: pb.BluetoothDeviceRequest) -> None:
-        async def clear_cache() -> None:
-            try:
-                cleared = await self._client_for(request).clear_cache()
-            except FAILURES as exc:
-                _LOGGER.debug("%s: cache not cleared: %s", self.label, exc)
-                cleared = False
-            self.send(
-                pb.BluetoothDeviceClearCacheResponse(address=request.address, success=cleared)
-            )
-
-        self._start(clear_cache())
 
     def _client_for(self, request: pb.BluetoothDeviceRequest) -> RoutedClient:
         if link := self.links.get(request.address):
@@ -360,9 +338,7 @@ class ServedClient:
 
     # Tasks
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._keep(asyncio.get_running_loop().create_task(coroutine))
-
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Own a task until it is done; what still runs when the client has gone is cancelled."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -20,6 +20,7 @@ from proxyconn_owner.serving.failure_codes import (
     ATT_UNLIKELY,
     CANCELLED,
     FAILURES,
+    NO_RESOURCES,
     NOT_CONNECTED,
     pairing_code_of,
     reason_of,
@@ -40,9 +41,6 @@ INVALID_HANDLE: Final = 0x01
 
 INVALID_ARGUMENT: Final = 0x102
 """ESP_ERR_INVALID_ARG (esp_err.h)."""
-
-NO_RESOURCES: Final = 0x80
-"""ESP_GATT_NO_RESOURCES."""
 
 CCCD: Final = normalize_uuid_16(0x2902)
 """UUID of the descriptor that turns notifications on; clients of proxies write it themselves."""
@@ -85,6 +83,9 @@ class LinkOwner(Protocol):
     def link_over(self, link: ServedLink) -> None:
         """The link is down, or was never up."""
 
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Own a task until it is done."""
+
     def operated(self, operation: str, seconds: float) -> None:
         """An operation on attributes has come to its end, by an answer or an error."""
 
@@ -108,7 +109,7 @@ class ServedLink:
         self.is_up = False
         self._owner = owner
         self._over = False
-        self._closing = False
+        self._closer: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self.used_at = self._loop.time()
         self._waiting: deque[tuple[int, Operation, tuple[Any, ...]]] = deque()
@@ -142,7 +143,7 @@ class ServedLink:
             await self.client.connect(False, dangerous_use_bleak_cache=cached)
         except FAILURES as exc:
             _LOGGER.info("%s: %s: no link: %s", self._owner.label, self.address, exc)
-            self._end(CANCELLED if self._closing else reason_of(exc))
+            self._end(CANCELLED if self._closer else reason_of(exc))
             return
         except BaseException:
             # Cancelled, or a defect: the client must not wait for a link that will never be.
@@ -180,8 +181,17 @@ class ServedLink:
         self._owner.report_slots()
 
     async def close(self) -> None:
-        """Close the link and tell the client; returns when its slot is free."""
-        self._closing = True
+        """Close the link and tell the client; returns when its slot is free, to all who wait."""
+        await asyncio.shield(self.begin_closing())
+
+    def begin_closing(self) -> asyncio.Task[None]:
+        """Close the link and tell the client; return the one task that does, its owner's."""
+        if self._closer is None:
+            self._closer = self._loop.create_task(self._close())
+            self._owner.keep(self._closer)
+        return self._closer
+
+    async def _close(self) -> None:
         try:
             async with asyncio.timeout(DISCONNECT_TIMEOUT):
                 await self.client.disconnect()

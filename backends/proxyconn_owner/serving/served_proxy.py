@@ -40,6 +40,13 @@ PROJECT: Final = "proxyconn.serve"
 UNREAD_ADVERTISEMENTS: Final = 1 << 16
 """Bytes that may wait for a client before it loses advertisements, or is hung up on for more."""
 
+WISHES_PER_SLOT: Final = 4
+WISHES_OF_ANYBODY: Final = 32
+"""Links that one client may have and wait for: so many for each slot, and so many besides."""
+
+CROWD: Final = 8
+"""Clients at that limit whose wishes are as many as a fleet looks at."""
+
 _SCANNER = pb.BluetoothScannerState
 _MODES: Final = (pb.BLUETOOTH_SCANNER_MODE_PASSIVE, pb.BLUETOOTH_SCANNER_MODE_ACTIVE)
 """The two modes: passive, active."""
@@ -249,6 +256,19 @@ class ServedProxy:
     def slots(self) -> LentSlots:
         """Return who holds which slot."""
         return self._lending.slots(self.only)
+
+    def has_room_for(self, wishes: int) -> bool:
+        """Whether a client may wish for one more link than it does.
+
+        Who waits is looked at whenever a slot is freed: a flood must not hold up everybody else.
+        """
+        everybody = self._lending.wishes
+        if max(wishes, everybody) < WISHES_OF_ANYBODY:
+            return True
+        return wishes < self._most_wishes(self.only) and everybody < CROWD * self._most_wishes()
+
+    def _most_wishes(self, only: str | None = None) -> int:
+        return WISHES_PER_SLOT * self._lending.slots(only).limit + WISHES_OF_ANYBODY
 
     def operated(self, operation: str, seconds: float) -> None:
         """Pass on how long an operation has taken."""
