@@ -58,10 +58,10 @@ class BlueZBackend:
         await self.start()
 
     async def aclose(self) -> None:
-        """Stop scanning, and let every adapter go; idempotent."""
-        adapters, self._adapters = self._adapters, None
-        if adapters:
-            await adapters.aclose()
+        """Stop scanning, and let every adapter go; idempotent, also after it was cancelled."""
+        if self._adapters:
+            await self._adapters.aclose()
+            self._adapters = None
 
 
 _backend_fits: type[Backend] = BlueZBackend

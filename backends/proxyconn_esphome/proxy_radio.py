@@ -168,10 +168,7 @@ class ESPHomeRadio(SessionListener, IdentifiedRadio, SharedRadio, TellsAbsence, 
         session = self.session
         if not session.is_up:
             raise session.unavailable()
-        if session.subscription.held:
-            session.subscription.renew()
-        else:
-            session.subscription.start()
+        session.other_clients.ask_at_once()
 
     async def restart(self) -> None:
         """Press the proxy's restart button."""

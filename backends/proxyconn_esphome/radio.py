@@ -119,6 +119,7 @@ class ESPHomeBackend(DiscoveryListener):
             await self._browser.aclose()
             self._browser = None
             self._found.clear()
+            self._held.clear()
         for mac in list(self._found):
             self._look_again_at(mac)
         await self._calls.listen(options.listen)
@@ -358,7 +359,9 @@ class ESPHomeBackend(DiscoveryListener):
             self._take(self._found[mac], news=False)
 
     def _look_again_at(self, mac: str) -> None:
-        self._take(self._found[mac], news=True)
+        # Proxies may not be sought any more since it was put off.
+        if found := self._found.get(mac):
+            self._take(found, news=True)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -52,10 +52,10 @@ class BleakSlotManager:
         self._refresh()
 
     async def aclose(self) -> None:
-        """Stop following and close the connection to BlueZ; idempotent."""
-        watch, self._watch = self._watch, None
-        if watch:
-            await watch.aclose()
+        """Stop following and close the connection to BlueZ; idempotent, however often cancelled."""
+        if self._watch:
+            await self._watch.aclose()
+            self._watch = None
 
     def register_adapter(self, adapter: str, slots: int) -> None:
         """Count the slots of an adapter (`hciN`) that has `slots`; connected devices hold theirs.

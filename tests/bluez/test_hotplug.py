@@ -10,7 +10,9 @@ from dbus_fast import Variant
 
 from proxyconn import Fleet, RadioState, Subscribe
 from proxyconn_bluez.adapter import scanning
+from proxyconn_bluez.adapter.hotplug import PLACEHOLDER
 from proxyconn_bluez.bleak_private import BleakBus, bleak_bus
+from proxyconn_bluez.bus import connection, watch
 from tests.bluez.conftest import SystemBus
 from tests.bluez.fake_bluez import FakeBlueZ
 from tests.bluez.test_radio import states, until
@@ -80,6 +82,36 @@ async def test_scan_is_ended_when_the_bus_fails_after_its_start(
         assert bluez.calls.count(STARTED) - bluez.calls.count(STOPPED) == 1
         assert bluez.calls.count(STARTED) == 3
     assert bluez.calls.count(STARTED) == bluez.calls.count(STOPPED)
+
+
+async def test_bluetoothd_that_answers_late_is_asked_again(
+    bluez: FakeBlueZ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was slow once, while the machine started, say, has its adapters all the same."""
+    monkeypatch.setattr(connection, "CALL_TIMEOUT", 0.2)
+    monkeypatch.setattr(watch, "RECONNECT_WAIT", 0.05)
+    bluez.silent.add("GetManagedObjects")
+    async with Fleet(discover=False, local_adapters=True) as fleet:
+        assert states(fleet) == {PLACEHOLDER: GONE}
+        bluez.silent.clear()
+        await until(fleet, lambda: states(fleet).get("hci0") is READY)
+
+
+async def test_end_that_was_cancelled_is_finished_by_another(
+    bluez: FakeBlueZ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan whose end was not waited for has ended when a second `aclose()` returns."""
+    monkeypatch.setattr(scanning, "STOP_TIMEOUT", 0.5)
+    async with Fleet(discover=False, local_adapters=True) as fleet:
+        await fleet.ready()
+        bluez.silent.add("StopDiscovery")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await fleet.aclose()
+        before = asyncio.all_tasks()
+        await fleet.aclose()
+        assert len(asyncio.all_tasks()) < len(before)
+    assert bluez.calls.count(STARTED) == bluez.calls.count(STOPPED) == 1
 
 
 async def test_fleet_that_only_looks_does_not_scan(bluez: FakeBlueZ) -> None:

@@ -184,6 +184,27 @@ async def test_free_proxy_is_taken_at_once(profile: str) -> None:
             assert polite.subscription.held
 
 
+async def test_proxy_that_is_left_alone_is_taken_by_hand() -> None:
+    """Who asks for the subscription all the same gets it, and the proxy can be used."""
+    async with a_house(device(), profile=TAKES_OVER) as house:
+        await house.client().connect(False)
+        async with second(house, Subscribe.IF_FREE) as polite:
+            await asyncio.sleep(10)
+            assert polite.state is DENIED
+            polite.other_clients.ask_at_once()
+            await polite.ready(5)
+            assert polite.subscription.held
+
+
+async def test_looking_takes_nothing_by_hand_either() -> None:
+    """A session that only looks says so, and asks for nothing."""
+    async with a_house(device()) as house, second(house, Subscribe.NEVER) as looker:
+        await looker.ready(5)
+        with pytest.raises(UnsupportedError, match="kitchen: it is only looked at"):
+            looker.other_clients.ask_at_once()
+        assert received(house, SUBSCRIBE) == 1
+
+
 async def test_links_that_are_just_ending_are_nobodys() -> None:
     """The links of a program that has gone last for a moment, and keep nobody out."""
     async with a_house(device(), profile=TAKES_OVER) as house:

@@ -43,13 +43,14 @@ class LocalAdapters:
         self._refresh()
 
     async def aclose(self) -> None:
-        """Stop scanning and close what is shared; idempotent."""
+        """Stop scanning and close what is shared; idempotent, also after it was cancelled."""
         self._closing = True
-        radios, self._radios = list(self._radios.values()), {}
-        for radio in radios:
+        for name, radio in list(self._radios.items()):
             await radio.aclose()
-            self._sink.radio_removed(radio)
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+            if self._radios.pop(name, None):
+                self._sink.radio_removed(radio)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
         await self._watch.aclose()
         self._management.close()
 

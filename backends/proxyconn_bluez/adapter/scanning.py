@@ -70,11 +70,12 @@ class Scanning:
             self._unwanted.set()
 
     async def aclose(self) -> None:
-        """Stop the scan and wait for its end; idempotent."""
-        task, self._task = self._task, None
-        if task:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        """Stop the scan and wait for its end; idempotent, also after it was cancelled."""
+        if task := self._task:
+            if not task.cancelling():
+                task.cancel()
+            await asyncio.wait({task})
+            self._task = None
 
     async def _run(self) -> None:
         while True:

@@ -37,6 +37,10 @@ _RULES = (
     f"type='signal',sender='{DAEMON}',member='NameOwnerChanged',arg0='{BLUEZ}'",
 )
 
+_NOBODY = (f"{DAEMON}.Error.ServiceUnknown", f"{DAEMON}.Error.NameHasNoOwner")
+_NOT_STARTED = f"{DAEMON}.Error.Spawn."
+"""Errors of the bus itself: bluetoothd does not run, and could not be started."""
+
 CLOSE_TIMEOUT = 1.0
 """Seconds for a connection that was closed to end."""
 
@@ -45,6 +49,10 @@ _LOGGER = logging.getLogger(__name__)
 Properties = Mapping[str, Any]
 Listener = Callable[[str, Collection[str]], object]
 """Called with an interface and the names of its properties that may have changed."""
+
+
+class NotRunningError(RadioUnavailableError):
+    """Bluetoothd does not run; the bus tells of it when it does."""
 
 
 class BlueZObjects:
@@ -90,12 +98,16 @@ class BlueZObjects:
         """Read every object anew.
 
         Raises:
-            RadioUnavailableError: bluetoothd is not running or does not answer.
+            NotRunningError: bluetoothd is not running.
+            RadioUnavailableError: bluetoothd does not answer, or refuses.
         """
         try:
             (tree,) = await call(self.bus, "/", OBJECT_MANAGER, "GetManagedObjects")
         except BleakDBusError as exc:
-            raise RadioUnavailableError(f"bluetoothd is not running ({exc.dbus_error})") from exc
+            name = exc.dbus_error
+            if name in _NOBODY or name.startswith(_NOT_STARTED):
+                raise NotRunningError(f"bluetoothd is not running ({name})") from exc
+            raise RadioUnavailableError(f"bluetoothd does not say what it has ({name})") from exc
         except TimeoutError as exc:
             raise RadioUnavailableError("bluetoothd does not answer") from exc
         except (OSError, EOFError) as exc:
@@ -157,10 +169,10 @@ class BlueZObjects:
             self._waiters.remove(waiter)
         return True
 
-    async def until_owner_changes(self, seen: int) -> None:
-        """Wait until bluetoothd has stopped or started since `owners_seen` was `seen`, or the bus
-        is lost."""
-        await self.until(lambda: self.closed or self.owners_seen != seen, None)
+    async def until_owner_changes(self, seen: int, timeout: float | None = None) -> None:
+        """Wait until bluetoothd has stopped or started since `owners_seen` was `seen`, the bus is
+        lost, or `timeout` seconds are over."""
+        await self.until(lambda: self.closed or self.owners_seen != seen, timeout)
 
     async def _until_lost(self) -> None:
         reason = await ended(self.bus)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection
 from proxyconn.radio import Callbacks, RadioUnavailableError
 from proxyconn_bluez.bus.connection import ADAPTER, DEVICE
 from proxyconn_bluez.bus.devices import is_connected
-from proxyconn_bluez.bus.objects import BlueZObjects, Properties
+from proxyconn_bluez.bus.objects import BlueZObjects, NotRunningError, Properties
 
 RECONNECT_WAIT = 2.0
-"""Seconds between attempts to reach a bus that is not there."""
+"""Seconds between attempts to reach a bus, or a bluetoothd, that does not answer."""
 
 FIRST_LOOK = 8.0
 """Seconds that `start` waits for a first answer: one connection and one call at their limits."""
@@ -53,11 +53,12 @@ class BlueZWatch:
             _LOGGER.debug("no answer from the system bus yet")
 
     async def aclose(self) -> None:
-        """Stop following and close the connection; idempotent."""
-        task, self._task = self._task, None
-        if task:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        """Stop following and close the connection; idempotent, also after it was cancelled."""
+        if task := self._task:
+            if not task.cancelling():
+                task.cancel()
+            await asyncio.wait({task})
+            self._task = None
 
     # What there is
 
@@ -116,19 +117,27 @@ class BlueZWatch:
         try:
             while not objects.closed:
                 seen = objects.owners_seen
-                try:
-                    await objects.load()
-                except RadioUnavailableError as exc:
-                    self._absent(str(exc))
-                else:
-                    self.problem = None
-                    self._looked.set()
-                    self._adapter_callbacks()
-                await objects.until_owner_changes(seen)
+                again = await self._load(objects)
+                await objects.until_owner_changes(seen, again)
         finally:
             self._objects = None
             await objects.aclose()
             self._absent("the D-Bus system bus was lost")
+
+    async def _load(self, objects: BlueZObjects) -> float | None:
+        """Ask for everything; return seconds after which to ask again, None for no need."""
+        try:
+            await objects.load()
+        except NotRunningError as exc:
+            self._absent(str(exc))
+            return None
+        except RadioUnavailableError as exc:
+            self._absent(str(exc))
+            return RECONNECT_WAIT
+        self.problem = None
+        self._looked.set()
+        self._adapter_callbacks()
+        return None
 
     def _absent(self, problem: str) -> None:
         if problem != self.problem:

@@ -27,7 +27,7 @@ from weakref import WeakSet
 
 from aioesphomeapi.model import DeviceInfo
 
-from proxyconn.radio import RadioState, RadioUnavailableError, Subscribe
+from proxyconn.radio import RadioState, RadioUnavailableError, Subscribe, UnsupportedError
 from proxyconn_esphome.occupancy.left_links import END_TIME, LeftLinks
 from proxyconn_esphome.session.rivals import TAKEN_OVER_SINCE, Rivals, version_of
 from proxyconn_esphome.wire.problems import Problem
@@ -76,6 +76,9 @@ class HeldSubscription(Protocol):
 
     def start(self) -> None:
         """Subscribe on a new session. Raises RadioUnavailableError if it is ending."""
+
+    def renew(self) -> None:
+        """Subscribe once more. Raises RadioUnavailableError if the session is ending."""
 
 
 class SharedProxy(Protocol):
@@ -148,6 +151,11 @@ class TakeoverNotice:
         _LOGGER.warning(TAKING_OVER, proxy.name, _and_then([one.name for one in others]))
 
 
+def only_looked_at(name: str) -> UnsupportedError:
+    """Return the error for what needs a subscription that is not asked for."""
+    return UnsupportedError(f"{name}: it is only looked at", source=name)
+
+
 def _and_then(names: Sequence[str]) -> str:
     if not names:
         return ""
@@ -203,6 +211,20 @@ class OtherClients:
         else:
             self._tell()
             self._proxy.subscription.start()
+
+    def ask_at_once(self) -> None:
+        """Ask for the subscription because somebody says so, whoever may have it.
+
+        Raises:
+            UnsupportedError: the proxy is only looked at.
+            RadioUnavailableError: the session is ending.
+        """
+        if self.only_looks:
+            raise only_looked_at(self._proxy.name)
+        if self._proxy.subscription.held:
+            self._proxy.subscription.renew()
+        else:
+            self._take()
 
     def stop(self) -> None:
         """The session has ended; to be called before the subscription's own end."""

@@ -114,8 +114,3 @@ def only_listens(name: str) -> UnsupportedError:
         f"{name}: this proxy only listens; set `bluetooth_proxy: active: true` in its YAML",
         source=name,
     )
-
-
-def only_looked_at(name: str) -> UnsupportedError:
-    """Return the error for a link through a proxy whose subscription is not asked for."""
-    return UnsupportedError(f"{name}: it is only looked at", source=name)

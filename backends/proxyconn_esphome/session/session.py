@@ -31,7 +31,7 @@ from proxyconn_esphome.occupancy.opening_attempts import Attempts
 from proxyconn_esphome.session import readiness
 from proxyconn_esphome.session.diagnostics import diagnostics
 from proxyconn_esphome.session.listener import Listeners
-from proxyconn_esphome.session.other_clients import OtherClients
+from proxyconn_esphome.session.other_clients import OtherClients, only_looked_at
 from proxyconn_esphome.session.periodic_checks import Upkeep
 from proxyconn_esphome.session.proxy_reports import Inbox
 from proxyconn_esphome.session.subscription import Subscription
@@ -273,7 +273,7 @@ class ProxySession(Listeners):
         if not self.is_usable:
             raise self.unavailable()
         if self.other_clients.only_looks:
-            raise readiness.only_looked_at(self.name)
+            raise only_looked_at(self.name)
         if not self.connectable:
             raise readiness.only_listens(self.name)
 
