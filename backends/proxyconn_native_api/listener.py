@@ -1,4 +1,4 @@
-"""The listening socket of a virtual proxy, and its sessions."""
+"""The listening socket of an API server, and its sessions."""
 
 from __future__ import annotations
 
@@ -36,12 +36,20 @@ class ApiServer:
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, host, port, backlog=100)
+        # Started here it would wait with its socket open: whoever cancels that leaves it behind.
+        self._server = server = await loop.create_server(
+            self._accept, host, port, backlog=100, start_serving=False
+        )
         if self._host.intake is not None:
-            for listening in self._server.sockets:
+            for listening in server.sockets:
                 # What is accepted has the buffer of the socket that listens.
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._host.intake.buffer)
-        bound: int = self._server.sockets[0].getsockname()[1]
+        bound: int = server.sockets[0].getsockname()[1]
+        try:
+            await server.start_serving()
+        except BaseException:
+            self._close_listener()
+            raise
         return bound
 
     def _accept(self) -> Session:

@@ -60,6 +60,7 @@ class LocalAccess:
         self._key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
         self._runner: web.AppRunner | None = None
         self._changed = asyncio.Event()
+        self._starting = asyncio.Lock()
         self._closing = False
 
     async def start(self) -> None:
@@ -80,7 +81,8 @@ class LocalAccess:
         """Close the socket and everything that is lent by it; idempotent."""
         self._closing = True
         self._changed.set()
-        await asyncio.gather(*(proxy.aclose() for proxy in self.proxies.values()))
+        async with self._starting:
+            await asyncio.gather(*(proxy.aclose() for proxy in self.proxies.values()))
         if self._runner:
             await self._runner.cleanup()
             self._runner = None
@@ -105,6 +107,8 @@ class LocalAccess:
         while not self._closing:
             changed = self._changed
             now = json.dumps(await self._told())
+            if self._closing:
+                return
             await response.write((now if now != before else "").encode() + b"\n")
             before = now
             with suppress(TimeoutError):
@@ -124,15 +128,16 @@ class LocalAccess:
             "behind": [facts.get("host"), facts.get("port")],
             "connectable": radio.connectable,
         }
-        if radio.state in USABLE_STATES:
-            proxy = await self._served(radio)
+        if radio.state in USABLE_STATES and (proxy := await self._served(radio)):
             told |= {"host": LOOPBACK, "port": proxy.port, "mac": proxy.mac, "key": self._key}
         return told
 
-    async def _served(self, radio: Radio) -> ServedProxy:
+    async def _served(self, radio: Radio) -> ServedProxy | None:
+        """Return what serves a radio, the same to every program; None once that is over."""
         identity = identity_of(radio)
-        if identity not in self.proxies:
-            proxy = self._serve(radio, self._key)
-            await proxy.start(LOOPBACK, 0)
-            self.proxies[identity] = proxy
-        return self.proxies[identity]
+        async with self._starting:
+            if identity not in self.proxies and not self._closing:
+                proxy = self._serve(radio, self._key)
+                await proxy.start(LOOPBACK, 0)
+                self.proxies[identity] = proxy
+        return self.proxies.get(identity)

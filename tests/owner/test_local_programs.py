@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from proxyconn import Fleet, Proxy, RadioState, RadioUnavailableError
-from proxyconn.fleet.owner_link import parse_lent
+from proxyconn.fleet.owner_link import OWNER_PATH, parse_lent
 from proxyconn.fleet.owner_socket import SOCKET
+from proxyconn.radio import Radio, identity_of
+from proxyconn_owner.local_access import LocalAccess
+from proxyconn_owner.serving.served_proxy import ServedProxy
 
 from .conftest import (
     DEADLINE,
@@ -57,6 +63,71 @@ async def test_programs_do_not_rob_each_other(make_house: MakeHouse) -> None:
         await first.disconnect()
         await second.disconnect()
     await own.disconnect()
+
+
+async def first_line(socket: Path) -> dict[str, Any]:
+    """Return what an owner first tells a program; nothing if it ends without a word."""
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session,
+        session.get(f"http://owner{OWNER_PATH}") as response,
+    ):
+        line = await response.content.readline()
+    return json.loads(line) if line else {}
+
+
+async def test_programs_that_come_at_once_share_what_is_served(make_house: MakeHouse) -> None:
+    """A radio is served once, however many programs ask for it at the same moment."""
+    house: House = await make_house()
+    socket = house.folder / SOCKET
+    told = await asyncio.gather(*(first_line(socket) for _ in range(3)))
+    ports = [{radio["name"]: radio["port"] for radio in one["radios"]} for one in told]
+    assert len(ports[0]) == 2
+    assert ports == [ports[0]] * 3
+
+
+async def test_owner_that_ends_as_programs_come_leaves_nothing_open(
+    make_house: MakeHouse, tmp_path: Path
+) -> None:
+    """A radio that was about to be served as the owner ended is served to nobody."""
+    house: House = await make_house()
+    lending = house.fleet.lending()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    made: list[ServedProxy] = []
+
+    class SlowProxy(ServedProxy):
+        async def start(self, host: str, port: int) -> None:
+            begun.set()
+            await go_on.wait()
+            await super().start(host, port)
+
+    def serve(radio: Radio, key: str) -> ServedProxy:
+        proxy = SlowProxy(
+            radio.name,
+            "86:00:00:00:00:01",
+            key,
+            lending,
+            only=identity_of(radio),
+            holder=lending.holder,
+            party_of=lambda name, host, port: name,
+            events=house.owner,
+        )
+        made.append(proxy)
+        return proxy
+
+    local = LocalAccess(tmp_path, lending.radios, serve, lambda app: None)
+    await local.start()
+    programs = [asyncio.create_task(first_line(local.socket)) for _ in range(2)]
+    async with asyncio.timeout(DEADLINE):
+        await begun.wait()
+        closing = asyncio.create_task(local.aclose())
+        await asyncio.sleep(0)
+        go_on.set()
+        await closing
+        await asyncio.gather(*programs)
+    for proxy in made:
+        if proxy.port:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(proxy.host, proxy.port)
 
 
 async def test_program_finds_the_owner_by_itself(

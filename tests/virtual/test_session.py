@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 
 import pytest
 from aioesphomeapi.client import APIClient
@@ -15,6 +16,7 @@ from aioesphomeapi.core import (
     RequiresEncryptionAPIError,
 )
 
+from proxyconn_native_api.listener import ApiServer
 from proxyconn_virtual.events import ClientConnected, ClientGone, ProxyEvent
 from proxyconn_virtual.firmware.timings import Timings
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
@@ -270,3 +272,21 @@ async def test_session_noise_survives_large_messages(bench: Bench) -> None:
     _, peer = await bench.pair(peripheral(), noise_psk=KEY)
     peer.send(api.BluetoothGATTWriteRequest(address=1, handle=2, data=bytes(32000)))
     assert await peer.quiet() == [("BluetoothGATTErrorResponse", 2, -1)]
+
+
+@pytest.mark.parametrize("turns", range(8))
+async def test_start_that_is_cancelled_leaves_nothing_open(bench: Bench, turns: int) -> None:
+    """Whenever the start of a server is given up, its port is free again."""
+    server = ApiServer(await bench.proxy())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    starting = asyncio.create_task(server.start("127.0.0.1", port))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    if not starting.cancelled():
+        await server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
