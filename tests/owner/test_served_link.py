@@ -18,7 +18,7 @@ from bleak.uuids import normalize_uuid_16
 from google.protobuf.message import Message
 
 from proxyconn import UnsupportedError
-from proxyconn_owner.serving.failure_codes import ATT_UNLIKELY, NOT_CONNECTED
+from proxyconn_owner.serving.failure_codes import ATT_UNLIKELY, BUSY, NOT_CONNECTED
 from proxyconn_owner.serving.served_link import ServedLink
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 
@@ -54,7 +54,8 @@ class Played:
         self.trouble: BaseException | None = None
         self.lost: Callable[[], None] | None = None
         self.disconnects = 0
-        self.closable = asyncio.Event()
+        self.openable, self.closable = asyncio.Event(), asyncio.Event()
+        self.openable.set()
         self.closable.set()
 
     def set_disconnected_callback(self, callback: Callable[[], None]) -> None:
@@ -63,6 +64,7 @@ class Played:
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         if self.trouble:
             raise self.trouble
+        await self.openable.wait()
 
     async def disconnect(self) -> None:
         self.disconnects += 1
@@ -85,7 +87,7 @@ class Told:
     label, short_uuids = "the client", True
 
     def __init__(self) -> None:
-        self.messages: list[Message] = []
+        self.messages: list[Any] = []
         self.over = 0
         self.kept: list[asyncio.Task[None]] = []
 
@@ -174,6 +176,38 @@ async def test_a_link_is_closed_once_however_often_that_is_asked_for(world: Any)
     results = await asyncio.gather(*closing, return_exceptions=True)
     assert results[1:] == [None] * 99
     assert (world.played.disconnects, world.told.over, len(world.told.kept)) == (1, 1, 1)
+
+
+async def test_connect_while_the_link_is_closed_is_answered_by_its_end(world: Any) -> None:
+    """Never as connected, and as busy: the client comes again, and does not look for a slot."""
+    world.played.closable.clear()
+    closing = world.link.begin_closing()
+    world.link.connect_again()
+    await until(lambda: world.played.disconnects > 0)
+    assert not world.link.is_up
+    assert not world.told.messages
+    world.played.closable.set()
+    await closing
+    answer = await world.told.answer()
+    assert (answer.connected, answer.error) == (False, BUSY)
+    assert not world.told.messages
+
+
+async def test_link_that_comes_up_while_it_is_closed_is_never_up() -> None:
+    """The client has asked for its end, and hears of that alone."""
+    told, played = Told(), Played()
+    played.openable.clear()
+    played.closable.clear()
+    link = ServedLink(told, NUMBER, played)  # type: ignore[arg-type]
+    opening = link.open(cached=False)
+    closing = link.begin_closing()
+    await until(lambda: played.disconnects > 0)
+    played.openable.set()
+    await until(lambda: played.disconnects > 1)
+    played.closable.set()
+    await asyncio.gather(opening, closing)
+    assert not link.is_up
+    assert [message.connected for message in told.messages] == [False]
 
 
 @pytest.mark.parametrize("trouble", [EOFError(), KeyError("no")])

@@ -216,8 +216,7 @@ class ServedClient:
     def _connect(self, request: pb.BluetoothDeviceRequest) -> None:
         number = request.address
         if link := self.links.get(number):
-            if link.is_up:
-                link.tell_again()
+            link.connect_again()
             return
         address = int_to_bluetooth_address(number)
         if not request.has_address_type:

@@ -18,6 +18,7 @@ from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn_native_api.gatt_table import service_batches
 from proxyconn_owner.serving.failure_codes import (
     ATT_UNLIKELY,
+    BUSY,
     CANCELLED,
     FAILURES,
     NO_RESOURCES,
@@ -99,7 +100,7 @@ class ServedLink:
         client: connects to the device, and is connected to nothing yet.
 
     Attributes:
-        is_up: whether it carries requests.
+        is_up: whether it carries requests; not while it is closed.
         used_at: when it last carried anything, in the loop's seconds.
     """
 
@@ -110,6 +111,7 @@ class ServedLink:
         self._owner = owner
         self._over = False
         self._closer: asyncio.Task[None] | None = None
+        self._wanted_again = False
         self._loop = asyncio.get_running_loop()
         self.used_at = self._loop.time()
         self._waiting: deque[tuple[int, Operation, tuple[Any, ...]]] = deque()
@@ -149,18 +151,14 @@ class ServedLink:
             # Cancelled, or a defect: the client must not wait for a link that will never be.
             self._end(NOT_CONNECTED)
             raise
-        if self._over:
+        if self._closer or self._over:
+            # It has come up all the same; who closes it tells the client.
             await self.client.disconnect()
             return
         self.is_up = True
         self._learn()
         _LOGGER.info("%s: %s: connected through %s", self._owner.label, self.address, self.source)
-        self._owner.send(
-            pb.BluetoothDeviceConnectionResponse(
-                address=self.number, connected=True, mtu=self.client.mtu_size
-            )
-        )
-        self._owner.report_slots()
+        self._tell_up()
 
     def _learn(self) -> None:
         self._services = service_views(self.client.services)
@@ -171,8 +169,17 @@ class ServedLink:
                 for descriptor in characteristic.descriptors:
                     self._attributes[descriptor.handle] = descriptor
 
-    def tell_again(self) -> None:
-        """Answer a second connect request: the link is up, and this is its MTU."""
+    def connect_again(self) -> None:
+        """Answer a second connect request.
+
+        A link that is up is told, with its MTU. While it is opened or closed, what becomes of that
+        is the answer, as it is of a proxy: two would be taken for those of two requests.
+        """
+        if self.is_up:
+            self._tell_up()
+        self._wanted_again = self._closer is not None
+
+    def _tell_up(self) -> None:
         self._owner.send(
             pb.BluetoothDeviceConnectionResponse(
                 address=self.number, connected=True, mtu=self.client.mtu_size
@@ -187,6 +194,7 @@ class ServedLink:
     def begin_closing(self) -> asyncio.Task[None]:
         """Close the link and tell the client; return the one task that does, its owner's."""
         if self._closer is None:
+            self.is_up = False
             self._closer = self._loop.create_task(self._close())
             self._owner.keep(self._closer)
         return self._closer
@@ -213,8 +221,9 @@ class ServedLink:
         if self._worker and self._worker is not asyncio.current_task():
             self._worker.cancel()
         self._owner.link_over(self)
+        error = BUSY if self._wanted_again else reason
         self._owner.send(
-            pb.BluetoothDeviceConnectionResponse(address=self.number, connected=False, error=reason)
+            pb.BluetoothDeviceConnectionResponse(address=self.number, connected=False, error=error)
         )
         self._owner.report_slots()
 
