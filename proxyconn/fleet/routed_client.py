@@ -360,13 +360,14 @@ class RoutedClient(DelegatingClient):
             radio, bonds = self._radio, self._hub.routing.bonds
             if exc.kind is not ErrorKind.SECURITY or radio is None:
                 raise
+            now = asyncio.get_running_loop().time()
             if not bonds.is_bonded(self.address, identity_of(radio)):
-                bonds.refused(self.address, identity_of(radio))
+                bonds.refused(self.address, identity_of(radio), now)
                 raise
             try:
                 await self._up().pair()
             except BleakError:
-                bonds.refused(self.address, identity_of(radio))
+                bonds.refused(self.address, identity_of(radio), now)
                 raise exc from None
         return await operation(self._up())
 

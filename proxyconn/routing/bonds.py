@@ -10,6 +10,10 @@ from proxyconn.state.facts import Memory
 BOND: Final = "bond"
 """Kind of fact."""
 
+REFUSED_FOR: Final = 3600.0
+"""Seconds for which a radio without a bond is the last one to be tried for a device that asked for
+one: it need not be what the next caller asks for."""
+
 
 class Bonds:
     """The bonds of every device, by the identity of the radio.
@@ -21,14 +25,14 @@ class Bonds:
     def __init__(self, state: Memory) -> None:
         self._state = state
         self._bonds: dict[str, set[str]] = {}
-        self._refused: dict[str, set[str]] = {}
+        self._refused: dict[tuple[str, str], float] = {}
         for key, _, _ in state.facts(BOND):
             self._bonds.setdefault(key.device, set()).add(key.radio)
 
     def made(self, address: str, radio: str) -> None:
         """A device has been paired through a radio."""
         self._bonds.setdefault(address, set()).add(radio)
-        self._refused.get(address, set()).discard(radio)
+        self._refused.pop((address, radio), None)
         self._state.put(BOND, radio, address, soon=True)
 
     def removed(self, address: str, radio: str) -> None:
@@ -36,12 +40,13 @@ class Bonds:
         self._bonds.get(address, set()).discard(radio)
         self._state.drop(BOND, radio, address, soon=True)
 
-    def refused(self, address: str, radio: str) -> None:
+    def refused(self, address: str, radio: str, now: float) -> None:
         """A device has refused for want of security what was asked through a radio.
 
         What was known of a bond there was wrong; another radio may have one that nobody told of.
         """
-        self._refused.setdefault(address, set()).add(radio)
+        self._refused = {key: at for key, at in self._refused.items() if now - at < REFUSED_FOR}
+        self._refused[address, radio] = now
         if radio in self._bonds.get(address, set()):
             self.removed(address, radio)
 
@@ -53,17 +58,17 @@ class Bonds:
         """Whether a device is known to be bonded through a radio."""
         return radio in self._bonds.get(address, set())
 
+    def was_refused(self, address: str, radio: str, now: float) -> bool:
+        """Whether a device has asked for a bond lately that a radio did not have."""
+        at = self._refused.get((address, radio))
+        return at is not None and now - at < REFUSED_FOR
+
     def radios(self, address: str, available: Iterable[str]) -> set[str]:
-        """Return the radios to go through for its bond; none if that does not matter.
+        """Return the radios that have its bond; none if none has.
 
         Args:
             address: the device.
             available: identities of the radios there are.
         """
-        if address not in self._bonds and address not in self._refused:
-            return set()
-        there = set(available)
-        if known := self._bonds.get(address, set()) & there:
-            return known
-        refused = self._refused.get(address, set())
-        return there - refused if refused & there else set()
+        known = self._bonds.get(address)
+        return known.intersection(available) if known else set()

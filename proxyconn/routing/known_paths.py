@@ -56,12 +56,14 @@ class _Known:
         sighting: what is heard of it.
         pins: what the user has said about it.
         bonds: identities of the radios that it is bonded through; empty if that does not matter.
+        pairing: whether a new bond will be made.
     """
 
     radios: list[Radio]
     sighting: Sighting | None
     pins: Pins
     bonds: set[str]
+    pairing: bool
 
     def elsewhere(self, radio: Radio) -> bool:
         """Whether the device is bonded, and not through `radio`."""
@@ -326,7 +328,7 @@ class Routing:
         ]
         there = map(identity_of, self._radios)
         bonds = set() if pairing else self.bonds.radios(address, there)
-        return _Known(radios, sighting, pins, bonds)
+        return _Known(radios, sighting, pins, bonds, pairing)
 
     def _path(self, address: str, radio: Radio, known: _Known, ahead: int, now: float) -> Path:
         sighting = known.sighting
@@ -350,6 +352,7 @@ class Routing:
             incumbent=heard is not None and sighting is not None and sighting.best is heard,
             pin=known.pins.pin(radio.name),
             bonded_elsewhere=known.elsewhere(radio),
+            refused=not known.pairing and self.bonds.was_refused(address, identity, now),
         )
         offer = _offer(radio, address)
         return _as_offered(path, offer) if offer else path

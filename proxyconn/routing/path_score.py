@@ -41,6 +41,10 @@ MOST_RADIO_FAILURES = 6.0
 CROWDED_DB = 2.0
 """dB for a radio whose slots are all taken but one: it spreads links over radios much alike."""
 
+REFUSED_DB = 60.0
+"""dB for a radio whose want of a bond the device has complained of: as for a failure, another one
+that hears it is tried first."""
+
 STALE_DB = 40.0
 """dB for a path on which the device has missed so many advertisements that it is thought gone."""
 
@@ -87,6 +91,7 @@ class Path:
         incumbent: whether the device is attributed to this radio now.
         pin: what the user has said about this radio for this device.
         bonded_elsewhere: whether the device is bonded, and not through this radio.
+        refused: whether the device asked for a bond lately that this radio did not have.
     """
 
     source: str
@@ -104,6 +109,7 @@ class Path:
     incumbent: bool = False
     pin: Pin = Pin.NEUTRAL
     bonded_elsewhere: bool = False
+    refused: bool = False
 
     @property
     def obstacle(self) -> str | None:
@@ -166,6 +172,7 @@ def score_parts(path: Path) -> list[ScorePart]:
     | crowded | up to -CROWDED_DB, as fewer slots are free |
     | failed here | -FAILURE_DB for each failure of this device on this path, fading |
     | radio fails | -RADIO_FAILURE_DB for each other device that failed on this radio, fading |
+    | no bond | -REFUSED_DB for a radio that the device has refused for want of security |
     | not heard lately | -STALE_DB for a device that missed too many advertisements |
     | preferred, avoided | PREFER_DB, AVOID_DB |
     """
@@ -177,6 +184,7 @@ def score_parts(path: Path) -> list[ScorePart]:
         ScorePart("crowded", -CROWDED_DB * _crowding(path)),
         ScorePart("failed here", -FAILURE_DB * min(path.failures, MOST_FAILURES)),
         ScorePart("radio fails", -RADIO_FAILURE_DB * min(path.radio_failures, MOST_RADIO_FAILURES)),
+        ScorePart("no bond", -REFUSED_DB if path.refused else 0),
         ScorePart("not heard lately", -STALE_DB if path.stale else 0),
         ScorePart("preferred", PREFER_DB if path.pin is Pin.PREFERRED else 0),
         ScorePart("avoided", AVOID_DB if path.pin is Pin.AVOIDED else 0),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyconn.routing.bonds import BOND, Bonds
+from proxyconn.routing.bonds import BOND, REFUSED_FOR, Bonds
 from proxyconn.state.facts import Fact, Key, NoMemory
 from proxyconn.state.file import FILE, StateError, StateFile
 from proxyconn.state.memory import WRITE_SOON, State, remembered
@@ -189,20 +189,22 @@ def test_killed_while_writing(tmp_path: Path) -> None:
 
 
 def test_bonds_and_security() -> None:
-    """A device goes where its bond is; where it is refused, to a radio that may have one."""
+    """A device goes where its bond is; a radio that it refused is remembered for a while."""
     bonds = Bonds(NoMemory())
     assert bonds.radios(DEVICE, [NEAR, FAR]) == set()
     bonds.made(DEVICE, FAR)
     assert bonds.radios(DEVICE, [NEAR, FAR]) == {FAR}
     assert bonds.radios(DEVICE, [NEAR]) == set()
-    bonds.refused(DEVICE, FAR)
-    assert bonds.radios(DEVICE, [NEAR, FAR]) == {NEAR}
-    bonds.refused(DEVICE, NEAR)
+    bonds.refused(DEVICE, FAR, 5.0)
     assert bonds.radios(DEVICE, [NEAR, FAR]) == set()
-    bonds.made(DEVICE, NEAR)
-    assert bonds.radios(DEVICE, [NEAR, FAR]) == {NEAR}
-    bonds.removed(DEVICE, NEAR)
-    assert bonds.radios(DEVICE, [NEAR, FAR]) == {NEAR}
+    assert bonds.was_refused(DEVICE, FAR, 5.0)
+    assert not bonds.was_refused(DEVICE, NEAR, 5.0)
+    assert bonds.was_refused(DEVICE, FAR, 4.0 + REFUSED_FOR)
+    assert not bonds.was_refused(DEVICE, FAR, 5.0 + REFUSED_FOR)
+    bonds.made(DEVICE, FAR)
+    assert not bonds.was_refused(DEVICE, FAR, 5.0)
+    bonds.removed(DEVICE, FAR)
+    assert bonds.radios(DEVICE, [NEAR, FAR]) == set()
 
 
 async def test_bonds_are_remembered(tmp_path: Path) -> None:

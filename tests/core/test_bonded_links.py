@@ -1,0 +1,144 @@
+"""Devices that ask for a bond: where they are connected next, and which bond outlives what."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient
+from bleak.backends.device import BLEDevice
+from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
+from bleak.uuids import normalize_uuid_16
+
+from proxyconn import BleakClientWithServiceCache, ErrorKind, GATTError
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
+from proxyconn.radio import identity_of
+from proxyconn.routing.bonds import REFUSED_FOR
+
+from .fake_radio import FakeRadio
+from .test_routed_links import FakeClient
+
+pytestmark = pytest.mark.looptime
+
+ADDRESS = "C4:00:00:00:00:01"
+SECRET = normalize_uuid_16(0x2A19)
+
+
+class LockClient(FakeClient):
+    """A link to a lock that tells nothing to whom it is not bonded; attributes are not ours."""
+
+    radio: LockRadio
+
+    async def connect(self, pair: bool, **kwargs: Any) -> None:
+        """Come up with one characteristic."""
+        await super().connect(pair, **kwargs)
+        self.services = BleakGATTServiceCollection()
+        service = BleakGATTService(None, 1, normalize_uuid_16(0x180F))
+        self.services.add_service(service)
+        self.services.add_characteristic(
+            BleakGATTCharacteristic(None, 2, SECRET, ["read"], lambda: 20, service)
+        )
+
+    async def read_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, **kwargs: Any
+    ) -> bytearray:
+        """Answer, or ask for a bond."""
+        if not self.radio.is_trusted:
+            raise GATTError("ESP_GATT_INSUF_AUTHENTICATION", 5, kind=ErrorKind.SECURITY)
+        return bytearray(b"secret")
+
+    async def pair(self, *args: Any, **kwargs: Any) -> None:
+        """Pair, or not."""
+        if self.radio.pairing_error:
+            raise self.radio.pairing_error
+        self.radio.is_trusted = True
+
+
+LockClient.__abstractmethods__ = frozenset()
+MAKE: Any = LockClient
+
+
+class LockRadio(FakeRadio):
+    """A radio whose links are those to the lock.
+
+    Attributes:
+        is_trusted: whether the lock tells its secret through it.
+        pairing_error: what pairing fails with.
+    """
+
+    is_trusted = False
+    pairing_error: Exception | None = None
+
+    def create_client(self, device: BLEDevice, **kwargs: Any) -> BaseBleakClient:
+        """Make a client."""
+        client: LockClient = MAKE(device, disconnected_callback=None, **kwargs)
+        client.radio = self
+        return client
+
+
+@pytest.fixture
+async def hub() -> Hub:
+    """Return the inside of a fleet."""
+    return Hub(DeviceRoute, {})
+
+
+@pytest.fixture
+async def near(hub: Hub) -> LockRadio:
+    """Return the radio that hears the lock best."""
+    near = LockRadio(hub, "near")
+    near.hear(ADDRESS, -50)
+    return near
+
+
+@pytest.fixture
+async def far(hub: Hub, near: LockRadio) -> LockRadio:
+    """Return another radio of the fleet, which does not hear it so far."""
+    return LockRadio(hub, "far")
+
+
+def client(hub: Hub, **kwargs: Any) -> BleakClientWithServiceCache:
+    """Return a client for the lock."""
+    return BleakClientWithServiceCache(hub.sightings[ADDRESS].device, **kwargs)
+
+
+async def refused_read(hub: Hub, radio: LockRadio) -> None:
+    """Read what the lock does not tell, through `radio`."""
+    async with client(hub) as lock:
+        assert hub.queue.links == {ADDRESS: radio}
+        with pytest.raises(GATTError):
+            await lock.read_gatt_char(SECRET)
+
+
+async def test_the_only_radio_that_hears_a_device_is_never_shut_out(
+    hub: Hub, near: LockRadio, far: LockRadio
+) -> None:
+    """A device that refused one read is connected through it all the same, and at once."""
+    await refused_read(hub, near)
+    assert [path.usable for path in hub.paths(ADDRESS)] == [True]
+    async with asyncio.timeout(1), client(hub):
+        assert hub.queue.links == {ADDRESS: near}
+
+
+async def test_a_radio_that_may_have_the_bond_is_tried_next(
+    hub: Hub, near: LockRadio, far: LockRadio
+) -> None:
+    """For an hour, or until the first one has a bond of its own."""
+    far.hear(ADDRESS, -90)
+    await refused_read(hub, near)
+    async with client(hub, pair=True):
+        assert hub.queue.links == {ADDRESS: near}
+    hub.routing.unbonded(ADDRESS, near)
+    await refused_read(hub, near)
+    await refused_read(hub, far)
+    await refused_read(hub, near)
+    hub.routing.bonds.made(ADDRESS, identity_of(far))
+    hub.routing.bonds.removed(ADDRESS, identity_of(far))
+    async with client(hub):
+        assert hub.queue.links == {ADDRESS: far}
+    await asyncio.sleep(REFUSED_FOR)
+    near.hear(ADDRESS, -50)
+    async with client(hub):
+        assert hub.queue.links == {ADDRESS: near}
