@@ -217,7 +217,7 @@ class FleetOptions:
         warns: whether to warn before a proxy is taken that another client may use.
         direct: whether to pass over proxies that are found and that an owner only lends.
         cluster: where the fleets are that share their radios with this one: a URL, or what the
-            backend for it takes; None for none.
+            backend for it takes; for checks, the table of the configuration; None for none.
         tenure: says which proxies are ours to use; None for all of them.
     """
 

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version as version_of
@@ -123,6 +124,7 @@ class Membership:
             cut_off=holding.cut_off,
             sees=self.tenure.sees,
             proxies=tuple(self._owned(mac) for mac in sorted(holding.held)),
+            clock=round(time.time(), 3),
         )
 
     def _owned(self, mac: str) -> OwnedProxy:

@@ -72,6 +72,11 @@ class Subjects:
         """Return a subject that is for every site."""
         return self.of_site(EVERY_SITE, kind, *parts)
 
+    def of_every_version(self, *parts: str) -> str:
+        """Return what to subscribe to for what other major versions say of this fleet, too."""
+        root = ROOT.rpartition(".")[0]
+        return ".".join((root, "*", self.fleet, *parts))
+
     def is_members_own(self, subject: str, kind: str) -> bool:
         """Whether a subject is one on which one member of this fleet is told something.
 

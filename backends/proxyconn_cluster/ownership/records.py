@@ -86,6 +86,7 @@ class OwnerState(Message, frozen=True, kw_only=True):
         cut_off: whether it has lost the leases' store.
         sees: how many proxies it could use.
         proxies: those that it has.
+        clock: Unix seconds there.
     """
 
     owner: str
@@ -97,3 +98,4 @@ class OwnerState(Message, frozen=True, kw_only=True):
     cut_off: bool
     sees: int
     proxies: tuple[OwnedProxy, ...] = ()
+    clock: float | None = None

@@ -39,6 +39,11 @@ ORDER = (
     "state",
     "configuration",
     "owner",
+    "cluster",
+    "cluster-permissions",
+    "cluster-store",
+    "cluster-owners",
+    "cluster-clocks",
     "multicast",
     "discovery",
     "local-bluetooth",
@@ -87,6 +92,7 @@ async def examine(settings: Settings) -> tuple[list[Finding], dict[str, object]]
             zeroconf=zeroconf,
             listen=listen_port(settings.listen),
             subscribe=subscribe,
+            cluster=settings.cluster,
         )
         settings = replace(
             settings,
