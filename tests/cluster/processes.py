@@ -113,17 +113,17 @@ class Watch:
     Attributes:
         subscribers: proxy -> sessions that have subscribed, the last one last.
         doubles: what was sent by a session after another one had subscribed.
-        sent: proxy and session -> bytes.
+        sent: proxy and session -> bytes; a session is kept, for another one must not pass for it.
     """
 
     subscribers: dict[str, list[Session]] = field(default_factory=dict)
     doubles: list[str] = field(default_factory=list)
-    sent: dict[tuple[str, int], int] = field(default_factory=dict)
+    sent: dict[tuple[str, Session], int] = field(default_factory=dict)
 
     def took(self, session: Session, count: int) -> None:
         """Bytes have arrived."""
         proxy = session_host(session)
-        key = proxy, id(session)
+        key = proxy, session
         self.sent[key] = self.sent.get(key, 0) + count
         known = self.subscribers.get(proxy, [])
         if session in known and session is not known[-1]:

@@ -47,7 +47,7 @@ class Holding:
 
     Attributes:
         ttl: seconds for which a lease is.
-        held: MAC address -> lease.
+        held: MAC address -> lease; more of them by `keep` only.
         cut_off: whether the store is known not to be reached.
     """
 
@@ -57,6 +57,12 @@ class Holding:
     held: dict[str, Held] = field(default_factory=dict)
     cut_off: bool = False
     _awake_at: float = float("-inf")
+    _none_before: float = float("inf")
+
+    def keep(self, mac: str, held: Held) -> None:
+        """Have a lease from now on."""
+        self.held[mac] = held
+        self._none_before = min(self._none_before, held.until)
 
     def until(self, asked_at: float) -> float:
         """Return until when a lease is ours for which the store was asked at some moment."""
@@ -90,9 +96,12 @@ class Holding:
         if not self.held:
             return []
         now = self.clock()
-        if self._stays(now):
+        # This runs in every turn of the loop, and renewed leases only run out later than before.
+        if now < self._none_before or self._stays(now):
             return []
         gone = [mac for mac, held in self.held.items() if now >= held.until]
         for mac in gone:
             del self.held[mac]
+        left = (held.until for held in self.held.values())
+        self._none_before = min(left, default=float("inf"))
         return gone

@@ -316,7 +316,7 @@ class Keeper(Tenure):
         inherited = before is not None and before.owner != self.owner
         held = Held(lease, revision, self.holding.until(asked_at), inherited)
         if now() < held.until and mac in self._candidates:
-            self.holding.held[mac] = held
+            self.holding.keep(mac, held)
             _LOGGER.info("%s: it is ours now", lease.name)
             self._changed()
         elif store := self._store:

@@ -1,0 +1,59 @@
+"""What has run out is dropped at that moment, however many leases are looked at how often."""
+
+from __future__ import annotations
+
+import random
+
+from proxyconn_cluster.ownership.holding import Held, Holding
+from proxyconn_cluster.ownership.records import Lease
+from proxyconn_cluster.settings import WhenCutOff
+
+TTL = 3.0
+LEASE = Lease(owner="one", site="home", name="proxy")
+
+
+class Clock:
+    """A clock that is set."""
+
+    time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_each_lease_runs_out_at_its_time() -> None:
+    clock = Clock()
+    holding = Holding(clock, WhenCutOff.LET_GO, TTL)
+    holding.keep("late", Held(LEASE, 1, 110.0))
+    assert holding.run_out() == []
+    holding.keep("early", Held(LEASE, 1, 105.0))
+    clock.time = 105.0
+    assert holding.run_out() == ["early"]
+    holding.held["late"].until = 120.0
+    clock.time = 119.9
+    assert holding.run_out() == []
+    clock.time = 120.0
+    assert holding.run_out() == ["late"]
+    assert holding.run_out() == []
+
+
+def test_what_is_kept_is_what_is_ours_whatever_happened() -> None:
+    for seed in range(50):
+        chance = random.Random(seed)
+        clock = Clock()
+        holding = Holding(clock, WhenCutOff.LET_GO, TTL)
+        for _ in range(300):
+            clock.time += chance.choice((0.0, 0.01, 0.3, 1.5))
+            asked_at = clock.time - chance.random() * TTL
+            mac = str(chance.randrange(8))
+            held = holding.held.get(mac)
+            if held is None:
+                holding.keep(mac, Held(LEASE, 1, holding.until(asked_at)))
+            elif chance.random() < 0.2:
+                del holding.held[mac]
+            else:
+                held.until = max(held.until, holding.until(asked_at))
+            before = set(holding.held)
+            gone = {one for one in before if not holding.is_ours(one)}
+            assert set(holding.run_out()) == gone
+            assert set(holding.held) == before - gone
