@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from proxyconn.radio import Neighbours, OffersLinks, Radio, Surroundings, identity_of
+from proxyconn.radio import Neighbours, OffersLinks, Radio, ScanWish, Surroundings, identity_of
 
 
 class Around:
@@ -21,6 +21,7 @@ class Around:
         self._leaving: set[str] = set()
         self._neighbours: Neighbours | None = None
         self._told = False
+        self._scan_wishes: frozenset[ScanWish] = frozenset()
 
     def met(
         self, neighbours: Neighbours | None, end_link: Callable[[str], Awaitable[None]]
@@ -30,6 +31,8 @@ class Around:
             self._neighbours, self._told = neighbours, False
             if neighbours:
                 neighbours.met(end_link)
+                if self._scan_wishes:
+                    neighbours.scan_wished(self._scan_wishes)
             self.listening_changed()
 
     def listening_changed(self) -> None:
@@ -42,6 +45,12 @@ class Around:
     def known(self) -> Surroundings | None:
         """Return what is known of the neighbours; None if there can be none."""
         return self._neighbours.known() if self._neighbours else None
+
+    def scan_wished(self, wishes: frozenset[ScanWish]) -> None:
+        """Tell neighbours what is wished here of how radios scan: something else than before."""
+        self._scan_wishes = wishes
+        if self._neighbours:
+            self._neighbours.scan_wished(wishes)
 
     async def ask(self, address: str, only: str | None, timeout: float) -> None:
         """Ask what other radios are worth, unless one is chosen. Raises LinkError (IN_USE)."""

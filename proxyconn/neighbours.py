@@ -66,6 +66,19 @@ class Surroundings:
     troubles: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ScanWish:
+    """A wish that radios ask devices for their scan responses.
+
+    Attributes:
+        only: identity of the radio that should; None for every one.
+        weak: whether it counts only for radios of whose mode nobody has said anything.
+    """
+
+    only: str | None = None
+    weak: bool = False
+
+
 class Neighbours(ABC):
     """What a fleet needs of the backend that knows the fleets around it.
 
@@ -118,3 +131,7 @@ class Neighbours(ABC):
     @abstractmethod
     def known(self) -> Surroundings:
         """Return what is known of them at this moment; asks nobody."""
+
+    @abstractmethod
+    def scan_wished(self, wishes: frozenset[ScanWish]) -> None:
+        """All that is wished here of how radios scan, whenever that is something else."""

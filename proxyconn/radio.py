@@ -44,7 +44,7 @@ from proxyconn.models import (
     Subscribe,
     scan_mode,
 )
-from proxyconn.neighbours import Neighbours, RadioOwner, Surroundings
+from proxyconn.neighbours import Neighbours, RadioOwner, ScanWish, Surroundings
 from proxyconn.object_paths import adapter_path, device_object_path, split_device_path
 from proxyconn.radio_features import (
     IdentifiedRadio,
@@ -112,6 +112,7 @@ __all__ = [
     "Route",
     "ScanMode",
     "ScanModeRadio",
+    "ScanWish",
     "SharedRadio",
     "SharedRoute",
     "SlotLedger",

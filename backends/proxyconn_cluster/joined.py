@@ -13,6 +13,7 @@ from proxyconn.radio import (
     Neighbours,
     RadioSink,
     RadioUnavailableError,
+    ScanWish,
     Surroundings,
 )
 from proxyconn_cluster.bus.connection import Bus
@@ -145,6 +146,10 @@ class Joined(Neighbours):
     def known(self) -> Surroundings:
         """Return what is known of the cluster."""
         return self._there.known()
+
+    def scan_wished(self, wishes: frozenset[ScanWish]) -> None:
+        """Have the radios of others scan as it is wished here."""
+        self._there.scan_wished(wishes)
 
 
 _backend_fits: type[Backend] = Joined

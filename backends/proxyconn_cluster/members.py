@@ -13,6 +13,7 @@ from typing import Final
 from nats.aio.msg import Msg
 
 from proxyconn.callbacks import Callbacks, log_failure
+from proxyconn.radio import ScanWish
 from proxyconn_cluster.bus.connection import Bus, Subscribed
 from proxyconn_cluster.bus.messages import MessageError, OtherVersionError, decode, encode
 from proxyconn_cluster.bus.subjects import token
@@ -61,6 +62,7 @@ class Member:
         lease: seconds of silence after which it has gone, and so have its links.
         owner: whether it has radios for others.
         interest: what it wants to hear; None for nothing.
+        scan: what it wishes of how radios of others scan.
         radios: its radios, by identity.
         heard_at: when it was heard of last, in the loop's seconds.
         number: of the last message that it has sent.
@@ -74,6 +76,7 @@ class Member:
     heard_at: float
     owner: bool = False
     interest: Interest | None = None
+    scan: frozenset[ScanWish] = frozenset()
     radios: dict[str, RadioStatus] = field(default_factory=dict)
     number: int = 0
     silent: bool = False
@@ -98,6 +101,7 @@ class Members:
         woke: called after a sleep, during which others may have taken us for gone.
         own_radios: says which radios we have for others; None for a client, which has none.
         interest: what we want to hear; None for nothing.
+        scan: what we wish of how the radios of others scan.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -111,8 +115,10 @@ class Members:
         self.woke = Callbacks[[]]("the cluster")
         self.own_radios: Callable[[], Iterable[RadioStatus]] | None = None
         self.interest: Interest | None = None
+        self.scan: frozenset[ScanWish] = frozenset()
         self._members: dict[Key, Member] = {}
-        self._told: tuple[bool, Interest | None, dict[str, RadioStatus]] = (False, None, {})
+        self._told: tuple[object, ...] = ()
+        self._told_radios: dict[str, RadioStatus] = {}
         self._subscribed: Subscribed | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._hurry = asyncio.Event()
@@ -214,11 +220,11 @@ class Members:
         news_only: bool = False,
     ) -> None:
         now = {one.id: one for one in self.own_radios()} if self.own_radios else {}
-        told = self.own_radios is not None, self.interest, now
+        told = self.own_radios is not None, self.interest, self.scan, now
         # What others say may change our radios in no way, and must not set them talking.
         if news_only and told == self._told:
             return
-        before, self._told = self._told[2], told
+        before, self._told, self._told_radios = self._told_radios, told, now
         self._number += 1
         status = Status(
             sender=self.name,
@@ -230,6 +236,7 @@ class Members:
             hello=hello,
             leaving=leaving,
             interest=self.interest,
+            scan=tuple(self.scan),
             whole=whole,
             radios=tuple(
                 one for identity, one in now.items() if whole or before.get(identity) != one
@@ -284,14 +291,15 @@ class Members:
             return
         member.number = status.number
         news = status.radios or status.gone or status.whole
-        others = (member.owner, member.interest, member.silent)
+        others = (member.owner, member.interest, member.scan, member.silent)
         member.heard_at, member.silent = self._loop.time(), False
         member.owner, member.interest = status.owner, status.interest
+        member.scan = frozenset(status.scan)
         told = {one.id: one for one in status.radios}
         member.radios = told if status.whole else {**member.radios, **told}
         for identity in status.gone:
             member.radios.pop(identity, None)
-        if news or others != (member.owner, member.interest, False):
+        if news or others != (member.owner, member.interest, member.scan, False):
             self.changed(member)
 
     def _lose(self, key: Key) -> None:

@@ -14,7 +14,7 @@ from proxyconn.fleet.radio_hub import Hub, ReportsCallback
 from proxyconn.fleet.routed_class import routed_backend
 from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn.models import ScanMode
-from proxyconn.radio import Offer, OffersLinks, Radio, Report, identity_of
+from proxyconn.radio import Offer, OffersLinks, Radio, Report, ScanWish, identity_of
 from proxyconn.routing.fair_shares import Party, Share
 
 
@@ -105,6 +105,10 @@ class Lending:
             only: identity of the radio that is meant; None for all of them.
         """
         self._hub.scan.wish(who, mode, only=only)
+
+    def neighbour_wishes_scan(self, who: object, wish: ScanWish) -> None:
+        """A neighbour wishes that radios ask devices for scan responses, until `end_scan_wish`."""
+        self._hub.scan.wish(who, ScanMode.ACTIVE, only=wish.only, weak=wish.weak, far=True)
 
     def end_scan_wish(self, who: object) -> None:
         """Somebody has no wish for a scan mode any more; harmless if there was none."""

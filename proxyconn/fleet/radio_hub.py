@@ -83,7 +83,11 @@ class Hub:
         self.queue = LinkQueue(self.routing, lambda: self.radios, self.describe_radios)
         self.dropped = DroppedLinks(self.queue.holders, self.link_ended)
         self._looking: asyncio.TimerHandle | None = None
-        self.scan = ScanControl(lambda: [] if only_looks else self.radios, scan)
+        self.scan = (
+            ScanControl(list, scan)
+            if only_looks
+            else ScanControl(lambda: self.radios, scan, self.around.scan_wished)
+        )
 
     def _is_listened_to(self) -> bool:
         return bool(self.reports_callbacks.registered) or self.sightings.is_listened_to

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from proxyconn.absent_radio import AbsentRadio
 from proxyconn.models import RadioState, ScanMode
-from proxyconn.radio import Radio, ScanModeRadio, identity_of
+from proxyconn.radio import OffersLinks, Radio, ScanModeRadio, ScanWish, identity_of
 
 WINDOW = 8.0
 """Seconds of a window: a device that says something every 5 s is asked at least once."""
@@ -45,11 +45,13 @@ class _Wish:
         mode: how radios should scan; None for somebody who is content with how they do.
         only: identity of the radio that should; None for every one.
         weak: whether it counts only for radios of which the user has said nothing.
+        far: whether it is a neighbour's, which is not told to neighbours again.
     """
 
     mode: ScanMode | None
     only: str | None
     weak: bool
+    far: bool
 
 
 class ScanControl:
@@ -58,11 +60,19 @@ class ScanControl:
     Args:
         radios: says which radios there are to tell.
         mode: how they scan, unless the user has said otherwise of one; None to leave each as it is.
+        tell_neighbours: told what is wished of neighbours' radios, whenever that changes.
     """
 
-    def __init__(self, radios: Callable[[], list[Radio]], mode: ScanMode | None = None) -> None:
+    def __init__(
+        self,
+        radios: Callable[[], list[Radio]],
+        mode: ScanMode | None = None,
+        tell_neighbours: Callable[[frozenset[ScanWish]], None] = lambda wishes: None,
+    ) -> None:
         self._radios = radios
         self._mode = mode
+        self._tell_neighbours = tell_neighbours
+        self._neighbours_told: frozenset[ScanWish] = frozenset()
         self._wishes: dict[object, _Wish] = {}
         self._told: dict[Radio, bool] = {}
         self._ready: set[Radio] = set()
@@ -74,6 +84,7 @@ class ScanControl:
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        self._pass_on()
 
     @property
     def mode(self) -> ScanMode | None:
@@ -108,7 +119,13 @@ class ScanControl:
         return mode is ScanMode.ACTIVE
 
     def wish(
-        self, who: object, mode: ScanMode | None, *, only: str | None = None, weak: bool = False
+        self,
+        who: object,
+        mode: ScanMode | None,
+        *,
+        only: str | None = None,
+        weak: bool = False,
+        far: bool = False,
     ) -> None:
         """Somebody wishes for a mode; the most demanding wish counts.
 
@@ -118,8 +135,9 @@ class ScanControl:
                 passive for somebody else.
             only: identity of the radio that should; None for every one.
             weak: whether the wish counts only where the user has said nothing.
+            far: whether it is a neighbour's.
         """
-        self._wishes[who] = _Wish(mode, only, weak)
+        self._wishes[who] = _Wish(mode, only, weak, far)
         self.apply()
 
     def end_wish(self, who: object) -> None:
@@ -148,7 +166,23 @@ class ScanControl:
         """Tell every radio how to scan, if it is not told so already."""
         for radio in self._radios():
             self._tell(radio)
+        self._pass_on()
         self._plan()
+
+    def _pass_on(self) -> None:
+        """Tell neighbours, if it is something else, who wishes that radios ask devices here.
+
+        A wish for less is no affair of theirs. What the user has said of this fleet counts there
+        where nobody has said anything.
+        """
+        asking = {ScanMode.ACTIVE, ScanMode.AUTO} if self.in_window else {ScanMode.ACTIVE}
+        near = [one for one in self._wishes.values() if not one.far]
+        wishes = {ScanWish(one.only, one.weak) for one in near if one.mode in asking}
+        if self._mode in asking:
+            wishes.add(ScanWish(weak=True))
+        if wishes != self._neighbours_told:
+            self._neighbours_told = frozenset(wishes)
+            self._tell_neighbours(self._neighbours_told)
 
     def radio_changed(self, radio: Radio) -> None:
         """A radio has come or gone, or is in another state."""
@@ -183,7 +217,7 @@ class ScanControl:
             self._told[radio] = active
         if isinstance(radio, ScanModeRadio):
             radio.set_scan_mode(active)
-        elif radio not in self._cannot:
+        elif radio not in self._cannot and not isinstance(radio, OffersLinks):
             self._cannot.add(radio)
             _LOGGER.info("%s: its scan mode cannot be set; it scans as it is", radio.name)
 

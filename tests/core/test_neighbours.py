@@ -15,7 +15,8 @@ from proxyconn.fleet.lending import Lending
 from proxyconn.fleet.listening import find_device
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute
-from proxyconn.radio import Neighbours, Offer, OffersLinks, Surroundings
+from proxyconn.models import ScanMode
+from proxyconn.radio import Neighbours, Offer, OffersLinks, ScanWish, Surroundings
 from proxyconn.routing.pins import NO_PINS
 
 from .fake_radio import FakeRadio
@@ -89,6 +90,9 @@ class FakeNeighbours(Neighbours):
             owners=(),
             troubles=(),
         )
+
+    def scan_wished(self, wishes: frozenset[ScanWish]) -> None:
+        self.notes.append(("scan wished", wishes))
 
 
 @pytest.fixture
@@ -236,3 +240,25 @@ async def test_a_cluster_takes_a_backend(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(backends, "load_backends", dict)
     with pytest.raises(UnsupportedError, match=r"proxyconn\[cluster\]"):
         await Fleet(cluster="nats://127.0.0.1:4222", state=None, owner=False).__aenter__()
+
+
+async def test_they_are_told_how_radios_should_scan(hub: Hub, others: FakeNeighbours) -> None:
+    lending = Lending(hub)
+    lending.wish_scan("client", ScanMode.ACTIVE)
+    wished = ("scan wished", frozenset({ScanWish()}))
+    assert others.notes == [wished]
+    later = FakeNeighbours()
+    hub.around.met(later, lending.end_link)
+    assert later.notes == [wished], "who comes later, too"
+    lending.end_scan_wish("client")
+    assert later.notes == [wished, ("scan wished", frozenset())]
+    assert others.notes == [wished]
+
+
+async def test_what_they_wish_is_not_told_back(hub: Hub, others: FakeNeighbours) -> None:
+    lending = Lending(hub)
+    lending.neighbour_wishes_scan("other", ScanWish())
+    assert hub.scan.mode_of(FakeRadio(hub, "near")) is ScanMode.ACTIVE
+    lending.end_scan_wish("other")
+    assert hub.scan.mode_of(FakeRadio(hub, "far")) is None
+    assert others.notes == []

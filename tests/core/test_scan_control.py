@@ -9,7 +9,7 @@ import pytest
 
 from proxyconn.fleet.scan_control import GAP, GAP_WHILE_AWAITED, SETTLE, WINDOW, ScanControl
 from proxyconn.models import RadioState, ScanMode
-from proxyconn.radio import Radio
+from proxyconn.radio import Radio, ScanWish
 
 pytestmark = pytest.mark.looptime
 
@@ -225,3 +225,46 @@ async def test_radio_that_comes_late_is_asked_for_what_is_not_known_yet() -> Non
     await asyncio.sleep(SETTLE + 0.1)
     assert proxy.told == [False, True]
     scan.close()
+
+
+async def test_neighbours_are_told_who_wants_more() -> None:
+    """A wish for scan responses is for their radios too; one for less is not."""
+    told: list[set[ScanWish]] = []
+    scan = ScanControl(list, None, lambda wishes: told.append(set(wishes)))
+    scan.wish("content", None)
+    scan.wish("passive", PASSIVE)
+    scan.wish("far", ACTIVE, far=True)
+    assert told == []
+    scan.wish("one", ACTIVE)
+    scan.wish("two", ACTIVE)
+    scan.wish("three", ACTIVE, only="kitchen")
+    scan.end_wish("three")
+    scan.end_wish("one")
+    scan.end_wish("two")
+    kitchen = ScanWish("kitchen")
+    assert told == [{ScanWish()}, {ScanWish(), kitchen}, {ScanWish()}, set()]
+    scan.mode = ACTIVE
+    assert told[4:] == [{ScanWish(weak=True)}]
+    scan.mode = PASSIVE
+    assert told[5:] == [set()]
+
+
+async def test_neighbours_are_told_of_windows() -> None:
+    """In `auto` their radios are wanted for as long as ours are."""
+    told: list[set[ScanWish]] = []
+    radios: list[Radio] = [cast(Radio, Proxy())]
+    scan = ScanControl(lambda: radios, AUTO, lambda wishes: told.append(set(wishes)))
+    assert told == []
+    scan.device_is_new()
+    await asyncio.sleep(SETTLE + 0.1)
+    assert told == [{ScanWish(weak=True)}]
+    await asyncio.sleep(WINDOW)
+    assert told == [{ScanWish(weak=True)}, set()]
+    scan.close()
+
+
+async def test_neighbours_are_told_of_the_mode_of_the_fleet() -> None:
+    """It is known from the beginning."""
+    told: list[set[ScanWish]] = []
+    ScanControl(list, ACTIVE, lambda wishes: told.append(set(wishes)))
+    assert told == [{ScanWish(weak=True)}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from proxyconn.radio import ScanWish
 from proxyconn_cluster.bus.messages import Message
 from proxyconn_cluster.exchange.interest import Interest
 
@@ -45,6 +46,7 @@ class Status(Message, frozen=True, kw_only=True):
         hello: whether it has just come, and wants to know who is there.
         leaving: whether it goes.
         interest: what it wants to hear; None for nothing.
+        scan: what it wishes of how the radios of others scan.
         whole: whether `radios` are all that it has; else those that are other ones now.
         radios: its radios.
         gone: identities of radios that it does not have any more.
@@ -58,6 +60,7 @@ class Status(Message, frozen=True, kw_only=True):
     hello: bool = False
     leaving: bool = False
     interest: Interest | None = None
+    scan: tuple[ScanWish, ...] = ()
     whole: bool = False
     radios: tuple[RadioStatus, ...] = ()
     gone: tuple[str, ...] = ()

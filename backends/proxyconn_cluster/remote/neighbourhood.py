@@ -16,7 +16,7 @@ from proxyconn.advertised.reports import PlainReport
 from proxyconn.callbacks import log_failure
 from proxyconn.device import colon_address, is_address
 from proxyconn.errors import ErrorKind, LinkError
-from proxyconn.radio import NO_RSSI_VALUE, Neighbours, Offer, RadioSink, Surroundings
+from proxyconn.radio import NO_RSSI_VALUE, Neighbours, Offer, RadioSink, ScanWish, Surroundings
 from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn_cluster.bus.connection import Subscribed
 from proxyconn_cluster.bus.messages import OtherVersionError, check_headers
@@ -64,6 +64,7 @@ class Neighbourhood(Neighbours):
         self._interest = interest
         self._always = always
         self._wanted = False
+        self._scan: frozenset[ScanWish] = frozenset()
         self.links = FarLinks(members)
         self.holds = Holds(members, self._lose, self._is_linked)
         self._end_link: Callable[[str], Awaitable[None]] | None = None
@@ -145,6 +146,7 @@ class Neighbourhood(Neighbours):
             _LOGGER.debug("%s: a radio that is %r", member.name, status.id)
             return
         self._radios[status.id] = self._by_token[name] = radio
+        self._wish_scan()
         self._sink.radio_added(radio)
         self._sink.slots_changed(radio, radio.first_events())
 
@@ -159,6 +161,7 @@ class Neighbourhood(Neighbours):
     def _remove(self, identity: str) -> None:
         radio = self._radios.pop(identity)
         self._by_token.pop(radio_token(identity), None)
+        self._wish_scan()
         self._sink.radio_removed(radio)
 
     # What the core asks: Neighbours
@@ -228,6 +231,20 @@ class Neighbourhood(Neighbours):
     def known(self) -> Surroundings:
         """Return what is known of the cluster."""
         return self._outlook.look()
+
+    # How others scan
+
+    def scan_wished(self, wishes: frozenset[ScanWish]) -> None:
+        """Tell the others what is wished here of how their radios scan."""
+        self._scan = wishes
+        self._wish_scan()
+
+    def _wish_scan(self) -> None:
+        theirs = (one for one in self._scan if one.only is None or one.only in self._radios)
+        wishes = frozenset(theirs)
+        if wishes != self._members.scan:
+            self._members.scan = wishes
+            self._members.hurry()
 
     # What is heard
 

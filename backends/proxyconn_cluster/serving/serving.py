@@ -21,6 +21,7 @@ from proxyconn_cluster.exchange.status import RadioStatus
 from proxyconn_cluster.members import Members
 from proxyconn_cluster.serving.lent_links import LentLinks
 from proxyconn_cluster.serving.names import known_as
+from proxyconn_cluster.serving.scan_wishes import ScanWishes
 from proxyconn_cluster.serving.telling import Telling
 
 ASK: Final = "ask"
@@ -42,6 +43,7 @@ class Serving:
     Attributes:
         links: the links that it holds for others.
         telling: what it passes on of what it hears.
+        scan_wishes: how the others wish that its radios scan.
     """
 
     def __init__(self, lending: Lending, members: Members) -> None:
@@ -49,6 +51,7 @@ class Serving:
         self._members = members
         self.links = LentLinks(lending, members)
         self.telling = Telling(lending, members)
+        self.scan_wishes = ScanWishes(lending, members)
         self._asked: Subscribed | None = None
         self._unregister: list[Callable[[], None]] = []
 
@@ -62,6 +65,7 @@ class Serving:
         self._asked = await bus.subscribe(bus.subjects.of_all(ASK), self._on_ask)
         await self.links.start()
         self.telling.start()
+        self.scan_wishes.start()
         members.hurry()
 
     async def aclose(self) -> None:
@@ -71,6 +75,7 @@ class Serving:
         self._unregister.clear()
         if self._asked:
             await self._members.bus.unsubscribe(self._asked)
+        self.scan_wishes.close()
         await self.telling.aclose()
         await self.links.aclose()
         self._members.own_radios = None
