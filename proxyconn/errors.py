@@ -211,7 +211,7 @@ class GATTError(RadioError, BleakGATTProtocolError):
 
 
 class PairingError(RadioError):
-    """Pairing or unpairing failed."""
+    """Pairing or unpairing failed; of kind `SECURITY` if either side refused it."""
 
     default_kind = ErrorKind.SECURITY
 

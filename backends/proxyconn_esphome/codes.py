@@ -98,8 +98,9 @@ class GattStatus(Code):
 
 
 class PairingStatus(Code):
-    """Why pairing failed: 78 plus an index of the stack's SMP failures."""
+    """Why pairing failed: 78 plus an index of the stack's SMP failures, or a word of the proxy."""
 
+    PROXY_NOT_CONNECTED = -1
     ESP_AUTH_SMP_PASSKEY_FAIL = 78
     ESP_AUTH_SMP_OOB_FAIL = 79
     ESP_AUTH_SMP_PAIR_AUTH_FAIL = 80
@@ -210,6 +211,25 @@ NOT_ATT_STATUSES = frozenset(
     }
 )
 """Statuses of the proxy itself, which no peripheral sent."""
+
+
+KIND_OF_PAIRING: Mapping[PairingStatus, ErrorKind] = MappingProxyType(
+    {
+        PairingStatus.PROXY_NOT_CONNECTED: _K.DISCONNECTED,
+        PairingStatus.ESP_AUTH_SMP_CONN_TOUT: _K.DISCONNECTED,
+        PairingStatus.ESP_AUTH_SMP_RSP_TIMEOUT: _K.LINK_TIMEOUT,
+        PairingStatus.ESP_AUTH_SMP_BUSY: _K.TRANSIENT,
+        PairingStatus.ESP_AUTH_SMP_STARTED: _K.TRANSIENT,
+        PairingStatus.ESP_AUTH_SMP_INIT_FAIL: _K.TRANSIENT,
+        PairingStatus.ESP_AUTH_SMP_INTERNAL_ERR: _K.TRANSIENT,
+    }
+)
+"""Why pairing failed where neither side refused it, so that nothing is said of a bond."""
+
+
+def kind_of_pairing(status: PairingStatus) -> ErrorKind:
+    """Return the kind of failure that a pairing which failed so stands for."""
+    return KIND_OF_PAIRING.get(status, ErrorKind.SECURITY)
 
 
 def kind_of_reason(reason: ConnectionReason) -> ErrorKind:

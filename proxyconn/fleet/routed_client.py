@@ -13,7 +13,7 @@ from bleak.exc import BleakError
 
 from proxyconn.connect.delegating_client import DelegatingClient
 from proxyconn.device import colon_address
-from proxyconn.errors import AttemptTimeoutError, ErrorKind, GATTError, LinkError
+from proxyconn.errors import AttemptTimeoutError, ErrorKind, GATTError, LinkError, RadioError
 from proxyconn.fleet.radio_choice import (
     NO_WAY,
     SHORTEST_ATTEMPT,
@@ -366,7 +366,9 @@ class RoutedClient(DelegatingClient):
                 raise
             try:
                 await self._up().pair()
-            except BleakError:
+            except RadioError as error:
+                if error.kind is not ErrorKind.SECURITY:
+                    raise
                 bonds.refused(self.address, identity_of(radio), now)
                 raise exc from None
         return await operation(self._up())

@@ -12,7 +12,15 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.uuids import normalize_uuid_16
 
-from proxyconn import BleakClientWithServiceCache, ErrorKind, GATTError
+from proxyconn import (
+    BleakClientWithServiceCache,
+    ErrorKind,
+    GATTError,
+    LinkError,
+    PairingError,
+    RadioUnavailableError,
+    UnsupportedError,
+)
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import identity_of
@@ -142,3 +150,53 @@ async def test_a_radio_that_may_have_the_bond_is_tried_next(
     near.hear(ADDRESS, -50)
     async with client(hub):
         assert hub.queue.links == {ADDRESS: near}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LinkError("lost", kind=ErrorKind.LINK_TIMEOUT),
+        RadioUnavailableError("the proxy is gone"),
+        PairingError("the link was lost meanwhile", kind=ErrorKind.DISCONNECTED),
+        UnsupportedError("its firmware does not pair"),
+        TimeoutError("no answer"),
+    ],
+    ids=repr,
+)
+async def test_a_bond_outlives_what_ends_the_link(
+    hub: Hub, near: LockRadio, far: LockRadio, error: Exception
+) -> None:
+    """Only who refuses to pair has lost the bond; the error is the one that there was."""
+    far.hear(ADDRESS, -90)
+    hub.routing.bonded(ADDRESS, near)
+    near.pairing_error = error
+    async with client(hub) as lock:
+        with pytest.raises(type(error)) as caught:
+            await lock.read_gatt_char(SECRET)
+        assert caught.value is error
+    assert hub.routing.bonds.all() == [(ADDRESS, "near")]
+    near.pairing_error = None
+    async with client(hub) as lock:
+        assert hub.queue.links == {ADDRESS: near}
+        assert await lock.read_gatt_char(SECRET) == b"secret"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        PairingError("ESP_AUTH_SMP_ENC_FAIL"),
+        LinkError("HCI_PIN_OR_KEY_MISSING", kind=ErrorKind.SECURITY),
+    ],
+    ids=repr,
+)
+async def test_a_bond_that_is_refused_is_no_more(
+    hub: Hub, near: LockRadio, far: LockRadio, error: Exception
+) -> None:
+    """The error is that of what was asked, and another radio is tried next."""
+    far.hear(ADDRESS, -90)
+    hub.routing.bonded(ADDRESS, near)
+    near.pairing_error = error
+    await refused_read(hub, near)
+    assert hub.routing.bonds.all() == []
+    async with client(hub):
+        assert hub.queue.links == {ADDRESS: far}

@@ -7,7 +7,12 @@ from aioesphomeapi.ble_defs import BLEConnectionError
 
 from proxyconn import ErrorKind
 from proxyconn_esphome import ConnectionReason, GattStatus, PairingStatus
-from proxyconn_esphome.codes import KIND_OF_REASON, kind_of_reason, kind_of_status
+from proxyconn_esphome.codes import (
+    KIND_OF_REASON,
+    kind_of_pairing,
+    kind_of_reason,
+    kind_of_status,
+)
 from proxyconn_esphome.link.states import MOVES, LinkEvent, LinkMoveError, LinkState, next_state
 
 
@@ -52,6 +57,24 @@ def test_every_reason_has_a_kind() -> None:
 def test_statuses_have_their_kinds(status: int, kind: ErrorKind) -> None:
     """Statuses are classed as the firmware's meaning of them demands."""
     assert kind_of_status(GattStatus(status)) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (-1, ErrorKind.DISCONNECTED),
+        (82, ErrorKind.SECURITY),
+        (96, ErrorKind.TRANSIENT),
+        (97, ErrorKind.SECURITY),
+        (99, ErrorKind.LINK_TIMEOUT),
+        (100, ErrorKind.SECURITY),
+        (102, ErrorKind.DISCONNECTED),
+        (4711, ErrorKind.SECURITY),
+    ],
+)
+def test_a_pairing_that_nobody_refused_is_none_of_security(status: int, kind: ErrorKind) -> None:
+    """The bond of a device goes by that."""
+    assert kind_of_pairing(PairingStatus(status)) is kind
 
 
 def test_codes_print_name_and_number() -> None:

@@ -19,7 +19,7 @@ from proxyconn.radio import (
     RadioError,
     RadioUnavailableError,
 )
-from proxyconn_esphome.codes import GattStatus, PairingStatus, kind_of_status
+from proxyconn_esphome.codes import GattStatus, PairingStatus, kind_of_pairing, kind_of_status
 from proxyconn_esphome.link.connecting_proxy import ConnectingProxy
 from proxyconn_esphome.link.gatt_cache import max_command
 from proxyconn_esphome.link.link import REQUEST_TIMEOUT, Link
@@ -198,7 +198,12 @@ async def pair(proxy: ConnectingProxy, link: Link) -> None:
     )
     if not answer.paired:
         code = PairingStatus(answer.error)
-        raise PairingError(f"{link.label}: not paired: {code}", code=code, source=proxy.name)
+        raise PairingError(
+            f"{link.label}: not paired: {code}",
+            kind=kind_of_pairing(code),
+            code=code,
+            source=proxy.name,
+        )
 
 
 async def unpair(proxy: ConnectingProxy, link: Link) -> None:
