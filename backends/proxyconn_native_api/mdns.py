@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 import ifaddr
-from zeroconf import InterfaceChoice, IPVersion
+from zeroconf import Error, InterfaceChoice, IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from proxyconn_native_api.noise import NOISE_NAME
@@ -16,6 +16,10 @@ SERVICE_TYPE: Final = "_esphomelib._tcp.local."
 
 EVERY_ADDRESS: Final = "0.0.0.0"
 """Where a server listens that is to be reached at every address."""
+
+
+class AnnounceError(OSError):
+    """A proxy cannot be announced; the text says why."""
 
 
 class Announced(Protocol):
@@ -115,11 +119,18 @@ class Announcer:
         self._zeroconf: AsyncZeroconf | None = None
 
     async def start(self, proxies: Sequence[Announced]) -> None:
-        """Announce proxies that are listening. Raises OSError without the interface."""
-        self._zeroconf = AsyncZeroconf(
-            interfaces=InterfaceChoice.All if self._interface is None else [self._interface],
-            ip_version=IPVersion.V4Only,
-        )
+        """Announce proxies that are listening.
+
+        Raises:
+            AnnounceError: there is no such interface, or one cannot be announced.
+        """
+        try:
+            self._zeroconf = AsyncZeroconf(
+                interfaces=InterfaceChoice.All if self._interface is None else [self._interface],
+                ip_version=IPVersion.V4Only,
+            )
+        except OSError as exc:
+            raise AnnounceError(exc.strerror or str(exc)) from exc
         for proxy in proxies:
             await self.add(proxy)
 
@@ -132,6 +143,9 @@ class Announcer:
             proxy: it.
             instance: None for its name.
             at: IP addresses; none for those at which it listens.
+
+        Raises:
+            AnnounceError: the instance is no name for mDNS, or was announced already.
         """
         if self._zeroconf is None:
             raise RuntimeError("not started")
@@ -140,9 +154,12 @@ class Announcer:
         else:
             addresses = [self._interface] if self._interface else interface_addresses()
         # The node name is the identity: a second announcer of it must not rename this one.
-        await self._zeroconf.async_register_service(
-            _service(proxy, instance or proxy.name, addresses), cooperating_responders=True
-        )
+        try:
+            await self._zeroconf.async_register_service(
+                _service(proxy, instance or proxy.name, addresses), cooperating_responders=True
+            )
+        except (Error, OSError) as exc:
+            raise AnnounceError(str(exc) or type(exc).__name__) from exc
 
     async def stop(self) -> None:
         """Say goodbye; idempotent."""

@@ -113,12 +113,21 @@ def save_identity(folder: Path, identity: Identity) -> None:
 
 
 def with_places(folder: Path, identity: Identity, radios: Iterable[str]) -> None:
-    """Give every radio its place, and keep new ones. Raises StateError."""
-    before = len(identity.places)
+    """Give every radio its place, and keep new ones.
+
+    Raises:
+        StateError: they cannot be kept; no radio has a new place then.
+    """
+    before = dict(identity.places)
     for radio in radios:
         identity.place_of(radio)
-    if len(identity.places) != before:
+    if identity.places == before:
+        return
+    try:
         save_identity(folder, identity)
+    except StateError:
+        identity.places = before
+        raise
 
 
 def _made(folder: Path) -> Identity:

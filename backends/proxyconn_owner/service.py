@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from proxyconn import Fleet
-from proxyconn.callbacks import Callbacks
-from proxyconn.radio import OffersLinks, Radio, identity_of
+from proxyconn.callbacks import Callbacks, log_failure
+from proxyconn.ports import MAX_PORT
+from proxyconn.radio import Radio, identity_of
 from proxyconn.routing.fair_shares import Party, Share
-from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn.watch.changes import Table
 from proxyconn.watch.feed import Feed
-from proxyconn_native_api.mdns import EVERY_ADDRESS, Announcer
-from proxyconn_owner.identity import Identity, load_identity, with_places
+from proxyconn_owner.announcing import Announcements
+from proxyconn_owner.identity import Identity, load_identity
 from proxyconn_owner.local_access import LocalAccess
+from proxyconn_owner.mirroring import Mirror
 from proxyconn_owner.serving.served_client import ServedClient
 from proxyconn_owner.serving.served_proxy import (
     ESPHOME_VERSION,
@@ -36,9 +37,6 @@ from proxyconn_web.extra import need
 from proxyconn_web.metrics import Metrics
 from proxyconn_web.routes import Routes
 from proxyconn_web.server import WebServer
-
-MAX_NAME: Final = 31
-"""Longest node name, characters (ESPHome core/config.py)."""
 
 VERSION: Final = version_of("proxyconn")
 
@@ -114,9 +112,8 @@ class Owner:
         self._local = LocalAccess(
             runtime, self._lending.radios, self._served_locally, self._routes.add_to
         )
-        self._announcer: Announcer | None = None
+        self.announcements = Announcements(settings.api.host)
         self._stack = AsyncExitStack()
-        self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -132,9 +129,16 @@ class Owner:
         if self.settings.one:
             await self._start(self._served(None), self.settings.api.port)
         if self.settings.mirrored:
-            await self._mirror()
-            self._stack.callback(self.fleet.register_state_callback(self._changed.set))
-            self._spawn(self._mirror_new_radios())
+            mirror = Mirror(
+                self._lending.radios,
+                self.settings.radios,
+                self._identity,
+                self._folder,
+                self._mirror,
+            )
+            self._stack.callback(self.fleet.register_state_callback(mirror.radios_changed))
+            await mirror.start()
+            self._spawn(mirror.follow())
         self._stack.callback(self.fleet.register_state_callback(self._local.radios_changed))
         await self._local.start()
         if self.settings.web:
@@ -147,9 +151,7 @@ class Owner:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._announcer:
-            await self._announcer.stop()
-            self._announcer = None
+        await self.announcements.aclose()
         self.feed.close()
         if self.web:
             await self.web.aclose()
@@ -268,6 +270,11 @@ class Owner:
     async def _start(self, proxy: ServedProxy, port: int) -> None:
         """Welcome clients of a proxy, and announce it."""
         settings = self.settings
+        if port > MAX_PORT:
+            raise PortTakenError(
+                f"there is no port {port} for {proxy.name}; "
+                "choose a lower one with --api [HOST:]PORT"
+            )
         try:
             await proxy.start(settings.api.host, port)
         except OSError as exc:
@@ -277,41 +284,14 @@ class Owner:
             ) from None
         self.proxies[proxy.only] = proxy
         if settings.announce:
-            instance = settings.name if proxy.only is None else f"{settings.name}-{proxy.name}"
-            await self._announce(proxy, instance)
+            name = settings.name if proxy.only is None else f"{settings.name}-{proxy.name}"
+            await self.announcements.add(proxy, name)
         self._events.served(self)
 
-    async def _mirror(self) -> None:
-        """Serve every radio of our own that is not served yet; other owners serve theirs."""
-        wanted = {
-            identity: radio
-            for radio in self._lending.radios()
-            if radio.state in USABLE_STATES
-            and not isinstance(radio, OffersLinks)
-            and (identity := identity_of(radio)) not in self.proxies
-            and (not self.settings.radios or radio.name in self.settings.radios)
-        }
-        await asyncio.to_thread(with_places, self._folder, self._identity, wanted)
-        for identity, radio in wanted.items():
-            first = self.settings.api.port
-            port = first + self._identity.place_of(identity) if first else 0
-            await self._start(self._served(radio), port)
-
-    async def _mirror_new_radios(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self._mirror()
-            except OSError as exc:
-                _LOGGER.error("a radio cannot be served: %s", exc)
-
-    async def _announce(self, proxy: ServedProxy, instance: str) -> None:
-        if self._announcer is None:
-            host = self.settings.api.host
-            self._announcer = Announcer(None if host == EVERY_ADDRESS else host)
-            await self._announcer.start(())
-        await self._announcer.add(proxy, instance[:MAX_NAME].rstrip("-"))
+    async def _mirror(self, radio: Radio, place: int) -> None:
+        """Serve one radio by itself; its port is that many behind the first one."""
+        first = self.settings.api.port
+        await self._start(self._served(radio), first + place if first else 0)
 
     # Links
 
@@ -333,6 +313,7 @@ class Owner:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(log_failure)
 
 
 def features_of(radio: Radio) -> int:
