@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from proxyconn.state.bounds import BOND
 from proxyconn.state.facts import Memory
-
-BOND: Final = "bond"
-"""Kind of fact."""
 
 REFUSED_FOR: Final = 3600.0
 """Seconds for which a radio without a bond is the last one to be tried for a device that asked for

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
+
+from proxyconn.state.facts import Memory, NoMemory
+
+FAILURE: Final = "failure"
+"""Kind of fact: how much failures of a device through a radio weigh."""
 
 PATH_HALF_LIFE = 30.0
 """Seconds in which a failure of a device on one path loses half its weight."""
@@ -56,28 +62,37 @@ class FailureMemory:
 
     Attributes:
         identify: makes an identity of whatever a radio is called; an identity stays what it is.
+        state: where those of paths are remembered.
     """
 
     identify: Callable[[str], str] = field(default=str, compare=False)
+    state: Memory = field(default_factory=NoMemory, compare=False)
     _paths: dict[tuple[str, str], Fading] = field(default_factory=dict)
     _radios: dict[str, dict[str, Fading]] = field(default_factory=dict)
 
     def fail(self, address: str, radio: str, now: float) -> None:
         """Count a failure of a device through a radio."""
         radio = self.identify(radio)
-        self._paths.setdefault((address, radio), Fading()).add(now, PATH_HALF_LIFE)
+        path = self._paths.setdefault((address, radio), Fading())
+        path.add(now, PATH_HALF_LIFE)
         self._radios.setdefault(radio, {})[address] = Fading(1.0, now)
+        # It counts from now on, also where it weighs what an earlier one did.
+        self.state.drop(FAILURE, radio, address)
+        self.state.put(FAILURE, radio, address, value=path.weight)
 
-    def recall(self, address: str, radio: str, weight: float, at: float) -> None:
-        """Take failures of an earlier run into account: what they weighed at a time."""
-        self._paths[address, radio] = Fading(weight, at)
+    def recall(self, now: float) -> None:
+        """Take failures of earlier runs into account, as far as they have not faded."""
+        for key, weight, age in self.state.facts(FAILURE):
+            self._paths[key.device, key.radio] = Fading(weight, now - age)
+        self.sweep(now)
 
     def succeed(self, address: str, radio: str) -> None:
         """Forget the device's failures through a radio, and what is held against the radio."""
         if not (self._paths or self._radios):
             return
         radio = self.identify(radio)
-        self._paths.pop((address, radio), None)
+        if self._paths.pop((address, radio), None):
+            self.state.drop(FAILURE, radio, address)
         self._radios.pop(radio, None)
 
     def on_path(self, address: str, radio: str, now: float) -> float:
@@ -103,6 +118,10 @@ class FailureMemory:
 
     def sweep(self, now: float) -> None:
         """Let go of what has faded."""
+        for address, radio in [
+            key for key, fading in self._paths.items() if not fading.value(now, PATH_HALF_LIFE)
+        ]:
+            self.state.drop(FAILURE, radio, address)
         self._paths = {
             key: fading for key, fading in self._paths.items() if fading.value(now, PATH_HALF_LIFE)
         }

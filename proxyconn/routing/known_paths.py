@@ -38,9 +38,6 @@ CLOSE_LIMIT = 12.0
 """Seconds for a slot to come free once its link is not wanted any more: the firmware gives up
 waiting for the end of a link after 10 s (ESPHome pull request 16588)."""
 
-FAILURE = "failure"
-"""Kind of fact: how much failures of a device through a radio weigh."""
-
 LINK = "link"
 """Kind of fact: a device was connected through a radio; its name, and address type there."""
 
@@ -93,10 +90,9 @@ class Routing:
         self._sightings = sightings
         self.pins = dict(pins)
         self._state = state or NoMemory()
-        self.memory = FailureMemory(self._identity_meant)
+        self.memory = FailureMemory(self._identity_meant, self._state)
+        self.memory.recall(now)
         self.bonds = Bonds(self._state)
-        for key, weight, age in self._state.facts(FAILURE):
-            self.memory.recall(key.device, key.radio, weight, now - age)
         self.refusals = Refusals()
         self._holding: dict[Radio, Holding] = {}
         self._holders: dict[str, dict[Radio, float]] = {}
@@ -204,9 +200,7 @@ class Routing:
     def note(self, address: str, radio: Radio, error: BaseException | None, now: float) -> None:
         """Remember how an attempt through `radio` ended; None for success."""
         if error is None:
-            identity = identity_of(radio)
-            self.memory.succeed(address, identity)
-            self._state.drop(FAILURE, identity, address)
+            self.memory.succeed(address, identity_of(radio))
             if sighting := self._sightings.get(address):
                 sighting.attribute(radio)
             return
@@ -220,8 +214,6 @@ class Routing:
                 return
             self.refusals.add(address, radio, now)
         self.memory.fail(address, identity_of(radio), now)
-        weight = self.memory.on_path(address, identity_of(radio), now)
-        self._state.put(FAILURE, identity_of(radio), address, value=weight)
 
     def connected(self, address: str, radio: Radio, name: str | None, address_type: int) -> None:
         """Remember a link: how a device that nobody has heard yet is reached again."""

@@ -19,6 +19,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from proxyconn.state.bounds import BOND, MOST
 from proxyconn.state.facts import Fact, Key
 
 FILE = "state.db"
@@ -34,11 +35,8 @@ LOOK_AGAIN = 0.01
 PRIMARY_CODE = 0xFF
 """The part of a result code that is not its extension (sqlite.org/rescode.html)."""
 
-MOST_ROWS = 20_000
-"""Facts kept, and those of PRUNE_EVERY writes; those that changed longest ago go first."""
-
 PRUNE_EVERY = 500
-"""Writes between two looks for facts that are too many."""
+"""Writes between two looks for facts that are too many, by what several programs have put."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -54,8 +52,14 @@ CREATE TABLE IF NOT EXISTS facts (
 _TABLES = "SELECT name FROM sqlite_master"
 
 _PRUNE = """
-DELETE FROM facts WHERE at < (SELECT at FROM facts ORDER BY at DESC LIMIT 1 OFFSET ?)
+DELETE FROM facts WHERE (kind, radio, device) IN (
+    SELECT kind, radio, device FROM (
+        SELECT kind, radio, device, ROW_NUMBER() OVER (PARTITION BY kind ORDER BY at DESC) AS place
+        FROM facts WHERE kind <> ?
+    ) WHERE place > ?
+)
 """
+"""Keeps every fact of one kind, and of each other kind the newest."""
 
 
 class StateError(Exception):
@@ -120,7 +124,7 @@ class StateFile:
                     for key, fact in changes:
                         _change(database, key, fact)
                     if self._writes % PRUNE_EVERY == 0:
-                        database.execute(_PRUNE, (MOST_ROWS - 1,))
+                        database.execute(_PRUNE, (BOND, MOST))
                 self._writes += 1
             except (OSError, sqlite3.Error) as exc:
                 self._close()

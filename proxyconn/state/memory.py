@@ -6,11 +6,13 @@ import asyncio
 import functools
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 from typing import Any, ParamSpec
 
+from proxyconn.state.bounds import REFRESH_AFTER, too_old
 from proxyconn.state.facts import Fact, Key, Memory
 from proxyconn.state.file import StateError, StateFile
 from proxyconn.state.folder import state_folder
@@ -47,7 +49,8 @@ class State:
         self._runs = Runs(file.path.parent if file else None)
         self._facts: dict[Key, Fact] = {}
         self._changed: dict[Key, Fact | None] = {}
-        self._stored: set[Key] = set()
+        self._stored: dict[Key, float] = {}
+        self._counts: Counter[str] = Counter()
         self._closing = self._failing = self._synced = False
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -62,7 +65,8 @@ class State:
             _LOGGER.warning("going without what was remembered: %s", exc)
             self._file = None
             return
-        self._stored = set(self._facts)
+        self._stored = {key: fact.at for key, fact in self._facts.items()}
+        self._counts = Counter(key.kind for key in self._facts)
         await self._runs.open()
 
     async def aclose(self) -> None:
@@ -110,7 +114,7 @@ class State:
         value: Any = True,
         soon: bool = False,
     ) -> None:
-        """Remember something.
+        """Remember something; the oldest of its kind goes if they are too many.
 
         Args:
             kind: which sort of fact.
@@ -122,7 +126,12 @@ class State:
         key, fact = Key(kind, radio, device), Fact(value, time.time())
         old = self._facts.get(key)
         self._facts[key] = fact
-        if old is None or old.value != value:
+        if old is None:
+            self._counts[kind] += 1
+            for one in too_old(self._facts, kind, self._counts[kind]):
+                self.drop(*one)
+        in_time = fact.at - self._stored.get(key, fact.at) < REFRESH_AFTER
+        if old is None or old.value != value or not in_time:
             self._change(key, fact, soon=soon)
 
     def drop(self, kind: str, radio: str = "", device: str = "", *, soon: bool = False) -> None:
@@ -130,6 +139,7 @@ class State:
         key = Key(kind, radio, device)
         if self._facts.pop(key, None) is None:
             return
+        self._counts[kind] -= 1
         if key in self._stored:
             self._change(key, None, soon=soon)
         else:
@@ -201,7 +211,10 @@ class State:
         changes, self._changed = self._changed, {}
         synced, self._synced = self._synced, False
         for key, fact in changes.items():
-            (self._stored.discard if fact is None else self._stored.add)(key)
+            if fact is None:
+                self._stored.pop(key, None)
+            else:
+                self._stored[key] = fact.at
         try:
             await _in_thread(self._write_now, file, changes, synced)
         except (StateError, OSError) as exc:
@@ -210,7 +223,7 @@ class State:
             )
             self._failing = True
             # Some of it may be there.
-            self._stored |= changes.keys()
+            self._stored |= {key: fact.at if fact else 0.0 for key, fact in changes.items()}
             self._changed = {**changes, **self._changed}
             self._later(RETRY_AFTER)
             return

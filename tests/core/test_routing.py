@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from pathlib import Path as Folder
 from unittest.mock import Mock
 
 import pytest
@@ -21,9 +22,13 @@ from proxyconn import (
 from proxyconn.advertisements.merged_device import STALE_AFTER
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.radio import Radio
+from proxyconn.routing.failure_memory import FAILURE, PATH_HALF_LIFE
 from proxyconn.routing.known_paths import ATTEMPT_LIMIT, CLOSE_LIMIT, Routing
 from proxyconn.routing.pins import Pin, pins_by_address
 from proxyconn.routing.slot_forecast import USUAL_CONNECT, USUAL_HOLD
+from proxyconn.state.facts import Fact, Key
+from proxyconn.state.file import StateFile
+from proxyconn.state.memory import State
 
 from .fake_radio import FakeRadio
 
@@ -292,3 +297,31 @@ async def test_what_was_given_back_once_does_not_count_for_the_next_link(
     far.report(THIRD)
     assert routing.holder(THIRD, ATTEMPT_LIMIT - 0.1, but=near) is far
     assert routing.holder(THIRD, ATTEMPT_LIMIT, but=near) is None
+
+
+async def test_failures_that_have_faded_are_not_remembered() -> None:
+    """Neither those of this run nor those of an earlier one."""
+    state = State()
+    state.put(FAILURE, "far", OTHER, value=0.04)
+    hub = Hub(Mock(), {}, state)
+    assert list(state.facts(FAILURE)) == []
+    near = FakeRadio(hub, "near")
+    hub.routing.note(DEVICE, near, TimeoutError(), 0.0)
+    hub.routing.memory.sweep(PATH_HALF_LIFE)
+    assert [key.device for key, _, _ in state.facts(FAILURE)] == [DEVICE]
+    hub.routing.memory.sweep(5 * PATH_HALF_LIFE)
+    assert list(state.facts(FAILURE)) == []
+
+
+async def test_a_failure_is_as_old_as_the_last_one(tmp_path: Folder) -> None:
+    """Also for the next run, though it weighs what the first one did."""
+    file = StateFile(tmp_path)
+    await asyncio.to_thread(file.write, [(Key(FAILURE, "near", DEVICE), Fact(1.0, 0.0))])
+    state = State(file)
+    await state.open()
+    hub = Hub(Mock(), {}, state)
+    hub.routing.note(DEVICE, FakeRadio(hub, "near"), TimeoutError(), 0.0)
+    await state.aclose()
+    (fact,) = (await asyncio.to_thread(StateFile(tmp_path).read)).values()
+    assert fact.value == 1.0
+    assert fact.at > 0

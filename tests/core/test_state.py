@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from proxyconn.routing.bonds import BOND, REFUSED_FOR, Bonds
+from proxyconn.routing.bonds import REFUSED_FOR, Bonds
+from proxyconn.state.bounds import BOND
 from proxyconn.state.facts import Fact, Key, NoMemory
 from proxyconn.state.file import FILE, StateError, StateFile
 from proxyconn.state.memory import WRITE_SOON, State, remembered
@@ -336,18 +337,6 @@ def test_a_file_that_was_taken_away_is_made_anew(tmp_path: Path, taken: str) -> 
         file.path.rename(tmp_path / "aside")
     file.write([(Key("second"), Fact(2, 0.0))])
     assert StateFile(tmp_path).read() == {Key("second"): Fact(2, 0.0)}
-    file.close()
-
-
-def test_the_oldest_facts_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not at every write, but before there are many more than may be."""
-    monkeypatch.setattr("proxyconn.state.file.MOST_ROWS", 10)
-    monkeypatch.setattr("proxyconn.state.file.PRUNE_EVERY", 5)
-    file = StateFile(tmp_path)
-    for number in range(26):
-        file.write([(Key("kind", str(number)), Fact(number, float(number)))])
-        assert len(file.read()) < 15
-    assert {fact.value for fact in file.read().values()} == set(range(16, 26))
     file.close()
 
 
