@@ -13,6 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import typer
+from bleak.exc import BleakError
+
 from proxyconn import InvalidKeyError
 from proxyconn.cli.config_file import ConfigError
 from proxyconn.cli.errors import BAD_USAGE, CommandFailedError, describe, fail, run
@@ -163,18 +166,21 @@ async def _serve(
 
 
 async def _reload(settings: Settings, owner: Owner, notices: Notices) -> None:
-    """Read the configuration again; what cannot be read changes nothing."""
+    """Read the configuration again; what cannot be read changes nothing. Raises nothing."""
     if settings.again is None:
         return
     try:
         now = await asyncio.to_thread(settings.again)
         rules = parse_serve(now.serve, now.clients)
-    except (ConfigError, InvalidKeyError) as exc:
-        notices.reloaded(str(exc))
-        return
-    owner.reload(rules)
-    await owner.fleet.reconfigure(**fleet_options(now))
-    notices.reloaded(None)
+        await owner.fleet.reconfigure(**fleet_options(now))
+        owner.reload(rules)
+    except (ConfigError, InvalidKeyError, typer.BadParameter, BleakError, OSError) as exc:
+        notices.reloaded(describe(exc))
+    except Exception as exc:  # the owner goes on as it was, and reads the next one
+        _LOGGER.exception("the configuration could not be applied: this should not happen")
+        notices.reloaded(describe(exc))
+    else:
+        notices.reloaded(None)
 
 
 async def _or_told(waiting: Coroutine[Any, Any, None], told: asyncio.Event) -> None:

@@ -16,6 +16,8 @@ from typing import Final
 
 import sdnotify
 
+from proxyconn.callbacks import log_failure
+
 LOOK_EVERY: Final = 2.0
 """Seconds between two looks at the configuration file."""
 
@@ -25,6 +27,31 @@ WATCHDOG_VARIABLE: Final = "WATCHDOG_USEC"
 _LOGGER = logging.getLogger(__name__)
 
 Reload = Callable[[], Awaitable[None]]
+
+Stamp = tuple[int, int]
+"""What differs once a file was written: when that was, in nanoseconds, and its bytes."""
+
+
+class FileChanges:
+    """Decides when a file that changed is to be read again: once it was left alone for one look.
+
+    A file that is not there, or is empty, is one that is being saved.
+
+    Args:
+        stamp: of the file that was read; None if there was none.
+    """
+
+    def __init__(self, stamp: Stamp | None) -> None:
+        self._read = stamp
+        self._seen = stamp
+
+    def is_to_be_read(self, stamp: Stamp | None) -> bool:
+        """Take another look at the file; return whether to read it now."""
+        left_alone, self._seen = stamp == self._seen, stamp
+        if not left_alone or stamp is None or not stamp[1] or stamp == self._read:
+            return False
+        self._read = stamp
+        return True
 
 
 class Supervisor:
@@ -49,6 +76,8 @@ class Supervisor:
             self._tasks.append(loop.create_task(self._follow(self._file)))
         if microseconds := os.environ.get(WATCHDOG_VARIABLE, ""):
             self._tasks.append(loop.create_task(self._feed(int(microseconds) / 2e6)))
+        for task in self._tasks:
+            task.add_done_callback(log_failure)
         with contextlib.suppress(NotImplementedError, RuntimeError):
             loop.add_signal_handler(signal.SIGHUP, self._asked.set)
         self._notifier.notify("READY=1")
@@ -68,12 +97,10 @@ class Supervisor:
             await self._reload()
 
     async def _follow(self, file: Path) -> None:
-        before = await asyncio.to_thread(_stamp, file)
+        changes = FileChanges(await asyncio.to_thread(_stamp, file))
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            now = await asyncio.to_thread(_stamp, file)
-            if now != before:
-                before = now
+            if changes.is_to_be_read(await asyncio.to_thread(_stamp, file)):
                 self._asked.set()
 
     async def _feed(self, seconds: float) -> None:
@@ -82,8 +109,8 @@ class Supervisor:
             await asyncio.sleep(seconds)
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Return what differs once a file was written; None if it is not there."""
+def _stamp(file: Path) -> Stamp | None:
+    """Return the stamp of a file; None if it is not there."""
     try:
         status = file.stat()
     except OSError:

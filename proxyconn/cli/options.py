@@ -103,6 +103,18 @@ def fleet_settings(
     )
 
 
+def _again(options: Mapping[str, Any]) -> Callable[[], Settings]:
+    """Return what reads the configuration again for a program that runs by it.
+
+    A key that was asked for is not asked for again, a file that is not there is no empty one, and
+    an owner that runs is that program itself.
+    """
+    same = {"key": False, "must_exist": True, "no_owner": True}
+    return functools.partial(
+        fleet_settings, **{**options, **same, "config": config_path(options["config"])}
+    )
+
+
 class _Keys(Mapping[str, str]):
     """Keys by proxy name: the prompted one, else the configuration's, else the environment's."""
 
@@ -232,9 +244,7 @@ def settings_command(
             options = {name: values.pop(name) for name in shared}
             options["must_exist"] = must_exist
             settings = fleet_settings(**options)
-            # A key that was asked for is not asked for again.
-            again = functools.partial(fleet_settings, **(options | {"key": False}))
-            settings = replace(settings, again=again)
+            settings = replace(settings, again=_again(options))
         except (ConfigError, InvalidKeyError) as exc:
             raise fail(describe(exc), BAD_USAGE) from None
         command(settings, **values)

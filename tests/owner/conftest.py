@@ -19,6 +19,8 @@ from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 
+from .process import Serve, configure
+
 DEADLINE = 5.0
 """Seconds within which anything that should happen has happened."""
 
@@ -174,3 +176,19 @@ async def connect(fleet: Fleet, number: int = 1, **kwargs: Any) -> BleakClientWi
     return await establish_connection(
         BleakClientWithServiceCache, device, f"device {number}", **kwargs
     )
+
+
+@pytest.fixture
+async def virtual() -> AsyncIterator[VirtualFleet]:
+    """Run two virtual proxies."""
+    specs = [ProxySpec(name=name, noise_psk=KEY) for name in ("kitchen", "cellar")]
+    async with VirtualFleet(specs, [peripheral(1), peripheral(2)], announce=False) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, virtual: VirtualFleet) -> Serve:
+    """Return an owner of both, not started."""
+    serve = Serve(tmp_path)
+    await configure(serve, virtual)
+    return serve

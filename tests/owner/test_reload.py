@@ -1,0 +1,92 @@
+"""The configuration read again while the owner runs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from proxyconn_owner.supervision import FileChanges, Stamp
+from proxyconn_virtual.fleet import VirtualFleet
+from proxyconn_virtual.proxy import ProxySpec
+
+from .conftest import KEY, READ, VALUE, connect, peripheral
+from .process import Serve, configure, key_of, program
+
+
+async def test_reload_keeps_links(serve: Serve, virtual: VirtualFleet) -> None:
+    """A changed file is read again: a proxy joins, and links stay; a bad one changes nothing."""
+    key = await key_of(serve)
+    third = VirtualFleet(
+        [ProxySpec(name="attic", noise_psk=KEY)], [peripheral(3, attic=-50)], announce=False
+    )
+    async with third, serve.running() as running, program(running, key) as fleet:
+        client = await connect(fleet)
+        proxy = third.proxies["attic"]
+        more = (
+            f'[[proxy]]\nhost = "127.0.0.1"\nport = {proxy.port}\nkey = "{KEY}"\n'
+            '[[client]]\nname = "proxyconn"\nmax_slots = 2\n'
+        )
+        await configure(serve, virtual, more)
+        await running.event("reloaded")
+        other = await connect(fleet, 3)
+        assert await other.read_gatt_char(READ) == VALUE
+        await asyncio.to_thread(serve.config.write_text, "nonsense = [")
+        running.process.send_signal(signal.SIGHUP)
+        assert "not valid TOML" in (await running.event("reload_failed"))["error"]
+        assert await client.read_gatt_char(READ) == VALUE
+        assert await other.read_gatt_char(READ) == VALUE
+
+
+async def test_reload_that_cannot_be_is_told_and_is_not_the_last(
+    serve: Serve, virtual: VirtualFleet
+) -> None:
+    """A file that has gone, is empty, or names no proxy changes nothing."""
+    key = await key_of(serve)
+    async with serve.running() as running, program(running, key) as fleet:
+        client = await connect(fleet)
+        await asyncio.to_thread(serve.config.unlink)
+        running.process.send_signal(signal.SIGHUP)
+        assert "there is no such file" in (await running.event("reload_failed"))["error"]
+        await asyncio.to_thread(serve.config.write_text, "discover = false\n")
+        running.process.send_signal(signal.SIGHUP)
+        assert "no proxy to use" in (await running.event("reload_failed"))["error"]
+        await configure(serve, virtual)
+        await running.event("reloaded")
+        assert await client.read_gatt_char(READ) == VALUE
+
+
+async def test_default_file_that_has_gone_is_no_empty_one(
+    serve: Serve, virtual: VirtualFleet
+) -> None:
+    """The user's own file need not be there at the start; one that was read is not taken back."""
+    own = serve.folder / ".config" / "proxyconn" / "config.toml"
+    await asyncio.to_thread(own.parent.mkdir, parents=True)
+    await asyncio.to_thread(serve.config.rename, own)
+    serve.environment["XDG_CONFIG_HOME"] = str(own.parent.parent)
+    serve.config_options = ()
+    key = await key_of(serve)
+    async with serve.running() as running, program(running, key) as fleet:
+        client = await connect(fleet)
+        await asyncio.to_thread(own.unlink)
+        running.process.send_signal(signal.SIGHUP)
+        assert "there is no such file" in (await running.event("reload_failed"))["error"]
+        assert await client.read_gatt_char(READ) == VALUE
+
+
+@pytest.mark.parametrize(
+    ("looks", "reads"),
+    [
+        ([(1, 9)] * 3, []),
+        ([(2, 9), (2, 9), (2, 9)], [1]),
+        ([(2, 4), (3, 9), (3, 9), (4, 9), (4, 9)], [2, 4]),
+        ([(2, 0), (2, 0), (2, 0)], []),
+        ([None, None, (2, 9), (2, 9)], [3]),
+        ([None, (1, 9), (1, 9)], []),
+    ],
+)
+def test_when_a_changed_file_is_read(looks: list[Stamp | None], reads: list[int]) -> None:
+    """It is read once, when it was the same for one look; not while it is away or empty."""
+    changes = FileChanges((1, 9))
+    assert [n for n, stamp in enumerate(looks) if changes.is_to_be_read(stamp)] == reads
