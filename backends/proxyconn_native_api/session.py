@@ -6,13 +6,13 @@ import asyncio
 import hmac
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError, Message
 
 from proxyconn_native_api.frames import NoiseFrames, Received
+from proxyconn_native_api.hang_up import LOOK_EVERY, has_hung_up
 from proxyconn_native_api.host import SessionHost
 from proxyconn_native_api.intake import SlowIntake
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
@@ -58,7 +58,6 @@ class Session(asyncio.Protocol):
         self._authenticated = host.password is None
         self._frozen = False
         self._intake: SlowIntake | None = None
-        self._kept: deque[tuple[int, bytes]] = deque()
         self._held = False
         self._greets_first = greets_first
         self.is_target = False
@@ -125,8 +124,8 @@ class Session(asyncio.Protocol):
         if self._intake is not None:
             self._intake.add(received.messages)
         else:
-            self._kept.extend(received.messages)
-            self._take_kept()
+            for number, payload in received.messages:
+                self._take(number, payload)
         if received.close:
             self.close()
 
@@ -179,21 +178,27 @@ class Session(asyncio.Protocol):
             self._transport.resume_reading()
 
     def hold(self) -> None:
-        """Take nothing more until `release`: what the client sends waits, here and with it."""
-        self._held = True
-        if self._transport is not None:
+        """Read nothing more until `release`; what was read already is taken all the same."""
+        if self._transport is not None and not self._held:
+            self._held = True
             self._transport.pause_reading()
+            self._look_for_end(self._transport)
 
     def release(self) -> None:
         """End `hold`; harmless without one."""
         if self._held:
             self._held = False
-            self._take_kept()
+            # It was not listened to: its silence says nothing.
+            self._last_inbound = self._loop.time()
             self._resume()
 
-    def _take_kept(self) -> None:
-        while self._kept and not self._held:
-            self._take(*self._kept.popleft())
+    def _look_for_end(self, transport: asyncio.Transport) -> None:
+        if not self._held:
+            return
+        if has_hung_up(transport.get_extra_info("socket")):
+            transport.abort()
+        else:
+            self._later(LOOK_EVERY, lambda: self._look_for_end(transport))
 
     def _write(self, message: Message) -> bool:
         transport = self._transport
@@ -329,6 +334,11 @@ class Session(asyncio.Protocol):
 
     def _keepalive(self) -> None:
         timings = self._host.timings
+        if self._held:
+            # It hears from us at least: clients take any message for a sign of life.
+            self.send(pb.PingRequest())
+            self._later(timings.ping_after, self._keepalive)
+            return
         idle = self._loop.time() - self._last_inbound
         if idle >= timings.drop_after:
             self.reset()

@@ -164,7 +164,10 @@ class ServedClient:
     async def aclose(self) -> None:
         """Close every link: the client has gone. Idempotent."""
         self.subscribed = False
-        await asyncio.gather(*(link.close() for link in list(self.links.values())))
+        links = list(self.links.values())
+        for link in links:
+            link.forget_requests()
+        await asyncio.gather(*(link.close() for link in links))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, self._chores.aclose(), return_exceptions=True)
@@ -254,17 +257,13 @@ class ServedClient:
         self._lender.operated(operation, seconds)
 
     def link_crowded(self, link: ServedLink) -> None:
-        """Many requests wait for a device: take no more from the client."""
+        """Many commands wait for a device: read no more from the client."""
         self._crowded.add(link)
         self._session.hold()
 
     def link_clear(self, link: ServedLink) -> None:
         """They have become few, or the link is over."""
         self._crowded.discard(link)
-        # Later, for what is kept back may be about the link that is just ending.
-        asyncio.get_running_loop().call_soon(self._take_on)
-
-    def _take_on(self) -> None:
         if not self._crowded:
             self._session.release()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -17,22 +15,20 @@ from proxyconn.errors import GATTError, UnsupportedError
 from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn_native_api.gatt_table import service_batches
 from proxyconn_owner.serving.failure_codes import (
-    ATT_UNLIKELY,
     BUSY,
     CANCELLED,
     FAILURES,
-    NO_RESOURCES,
     NOT_CONNECTED,
     pairing_code_of,
     reason_of,
     status_of,
 )
 from proxyconn_owner.serving.gatt_view import ServiceView, service_views
+from proxyconn_owner.serving.requests import Operation, Requests
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 
-MOST_WAITING: Final = 256
-"""Requests of one client that may wait for a device: no client waits for less than each answer,
-but commands without one come in floods."""
+CARRY_OUT_TIMEOUT: Final = 3.0
+"""Seconds for what a client has asked for before it asks for the end of a link: clients wait 5."""
 
 DISCONNECT_TIMEOUT: Final = 15.0
 """Seconds for a link to be closed, slot included."""
@@ -47,13 +43,6 @@ CCCD: Final = normalize_uuid_16(0x2902)
 """UUID of the descriptor that turns notifications on; clients of proxies write it themselves."""
 
 _LOGGER = logging.getLogger(__name__)
-
-Operation = Callable[..., Awaitable[Message | None]]
-"""Takes a handle and more, and returns the answer; what it raises is told as a GATT error."""
-
-
-CROWDED: Final = 16
-"""Requests that wait for a device and hold up their client, which otherwise takes them for read."""
 
 
 class LinkOwner(Protocol):
@@ -76,7 +65,7 @@ class LinkOwner(Protocol):
         """Tell it who holds which slot."""
 
     def link_crowded(self, link: ServedLink) -> None:
-        """Many requests wait for the device."""
+        """Many commands wait for the device."""
 
     def link_clear(self, link: ServedLink) -> None:
         """They have become few."""
@@ -114,9 +103,7 @@ class ServedLink:
         self._wanted_again = False
         self._loop = asyncio.get_running_loop()
         self.used_at = self._loop.time()
-        self._waiting: deque[tuple[int, Operation, tuple[Any, ...]]] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self._wake: asyncio.Future[None] | None = None
+        self._requests = Requests(self, repr(self))
         self._services: list[ServiceView] = []
         self._attributes: dict[int, BleakGATTCharacteristic | BleakGATTDescriptor] = {}
         client.set_disconnected_callback(self._on_lost)
@@ -201,6 +188,7 @@ class ServedLink:
 
     async def _close(self) -> None:
         try:
+            await self._requests.done(CARRY_OUT_TIMEOUT)
             async with asyncio.timeout(DISCONNECT_TIMEOUT):
                 await self.client.disconnect()
         except FAILURES as exc:
@@ -217,9 +205,7 @@ class ServedLink:
             return
         self._over = True
         self.is_up = False
-        self._waiting.clear()
-        if self._worker and self._worker is not asyncio.current_task():
-            self._worker.cancel()
+        self._requests.end()
         self._owner.link_over(self)
         error = BUSY if self._wanted_again else reason
         self._owner.send(
@@ -229,47 +215,31 @@ class ServedLink:
 
     # Requests
 
-    def submit(self, handle: int, operation: Operation, *arguments: Any) -> None:
-        """Do something over the link once what was asked before is done, and send its answer."""
+    def _submit(
+        self, handle: int, operation: Operation, *arguments: Any, answered: bool = True
+    ) -> None:
         self.used_at = self._loop.time()
-        if len(self._waiting) >= MOST_WAITING:
-            self.fail(handle, NO_RESOURCES)
-            return
-        self._waiting.append((handle, operation, arguments))
-        if len(self._waiting) == CROWDED:
-            self._owner.link_crowded(self)
-        if self._worker is None:
-            self._worker = self._loop.create_task(self._work())
-        elif self._wake and not self._wake.done():
-            self._wake.set_result(None)
+        self._requests.submit(handle, operation, *arguments, answered=answered)
 
-    async def _work(self) -> None:
-        while not self._over:
-            while not self._waiting:
-                self._wake = self._loop.create_future()
-                await self._wake
-            handle, operation, arguments = self._waiting.popleft()
-            if len(self._waiting) == CROWDED // 2:
-                self._owner.link_clear(self)
-            began = self._loop.time()
-            try:
-                answer = await operation(handle, *arguments)
-            except (*FAILURES, ValueError) as exc:
-                _LOGGER.debug("%r: handle %d: %s", self, handle, exc)
-                if not self._over:
-                    self.fail(handle, status_of(exc))
-                continue
-            except Exception:
-                # A defect must not leave the client, and all that it asks later, without an answer.
-                _LOGGER.exception("%r: handle %d: this should not happen", self, handle)
-                if not self._over:
-                    self.fail(handle, ATT_UNLIKELY)
-                continue
-            finally:
-                name = getattr(operation, "__name__", "operation")
-                self._owner.operated(name.strip("_"), self._loop.time() - began)
-            if answer is not None:
-                self._owner.send(answer)
+    def forget_requests(self) -> None:
+        """Do nothing of what waits: the client has gone."""
+        self._requests.forget()
+
+    def answer(self, message: Message) -> None:
+        """Tell the client what became of a request."""
+        self._owner.send(message)
+
+    def crowded(self) -> None:
+        """Many commands wait for the device."""
+        self._owner.link_crowded(self)
+
+    def clear(self) -> None:
+        """They have become few."""
+        self._owner.link_clear(self)
+
+    def operated(self, operation: str, seconds: float) -> None:
+        """Pass on how long an operation has taken."""
+        self._owner.operated(operation, seconds)
 
     def fail(self, handle: int, error: int) -> None:
         """Tell the client that a GATT request has failed."""
@@ -285,7 +255,7 @@ class ServedLink:
 
     def read(self, handle: int) -> None:
         """Read a characteristic or a descriptor."""
-        self.submit(handle, self._read)
+        self._submit(handle, self._read)
 
     async def _read(self, handle: int) -> Message:
         attribute = self._attribute(handle)
@@ -297,7 +267,7 @@ class ServedLink:
 
     def write(self, handle: int, data: bytes, *, response: bool) -> None:
         """Write a characteristic or a descriptor; a write without response has no answer."""
-        self.submit(handle, self._write, data, response)
+        self._submit(handle, self._write, data, response, answered=response)
 
     async def _write(self, handle: int, data: bytes, response: bool) -> Message | None:
         attribute = self._attribute(handle)
@@ -319,7 +289,7 @@ class ServedLink:
 
     def notify(self, handle: int, *, enable: bool) -> None:
         """Begin or end to pass notifications on."""
-        self.submit(handle, self._notify, enable)
+        self._submit(handle, self._notify, enable)
 
     async def _notify(self, handle: int, enable: bool) -> Message:
         attribute = self._attribute(handle)
@@ -345,7 +315,7 @@ class ServedLink:
 
     def pair(self) -> None:
         """Pair over the link."""
-        self.submit(0, self._pair)
+        self._submit(0, self._pair)
 
     async def _pair(self, handle: int) -> Message:
         error = 0
@@ -357,7 +327,7 @@ class ServedLink:
 
     def set_parameters(self, request: pb.BluetoothSetConnectionParamsRequest) -> None:
         """Ask for other connection parameters."""
-        self.submit(0, self._set_parameters, request)
+        self._submit(0, self._set_parameters, request)
 
     async def _set_parameters(
         self, handle: int, request: pb.BluetoothSetConnectionParamsRequest
