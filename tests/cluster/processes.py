@@ -32,6 +32,7 @@ class OwnerProcess:
 
     Attributes:
         process: it; None before it runs.
+        program: what Python is to run.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class OwnerProcess:
         self.folder = folder
         self.name = name
         self._proxies = list(proxies)
+        self.program = ["-m", "proxyconn"]
         self._cluster = {"name": name, **cluster}
         self.process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -64,7 +66,7 @@ class OwnerProcess:
             "RUNTIME_DIRECTORY": str(self.folder / "run"),
             "STATE_DIRECTORY": str(self.folder / "state"),
         }
-        command = [sys.executable, "-m", "proxyconn", "serve", "--config", str(file), "--json"]
+        command = [sys.executable, *self.program, "serve", "--config", str(file), "--json"]
         command += ["--api", "127.0.0.1:0", "--no-announce", "-v"]
         log = await asyncio.to_thread((self.folder / "log").open, "ab")
         try:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -18,6 +19,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error
 
+from proxyconn_cluster.bus.subjects import Subjects
+
+from . import stepping
 from .line import Line
 from .nats_server import NatsServer
 from .place import LEASE, Cluster, until
@@ -38,7 +42,7 @@ class Gremlin:
         self._chance = chance
         self._client = Client()
         self._heard: list[Msg] = []
-        self.sent = 0
+        self.sent = self.purged = 0
 
     async def start(self, server: NatsServer) -> None:
         """Begin to listen."""
@@ -61,6 +65,12 @@ class Gremlin:
             except Error:
                 return
             self.sent += 1
+
+    async def run_out(self) -> None:
+        """Have every lease run out at once, as when the broker's clock is set on."""
+        with contextlib.suppress(Error, TimeoutError):
+            await self._client.jetstream().purge_stream(f"KV_{Subjects('house').leases}")
+            self.purged += 1
 
     async def aclose(self) -> None:
         """Stop."""
@@ -118,6 +128,17 @@ class Chaos:
         await asyncio.sleep(self._chance.uniform(0.2, 2 * LEASE))
         self._cluster.server.go_on()
 
+    async def clock_is_set(self) -> None:
+        """The wall clock of an owner is an hour on, or two back."""
+        owner = self._some_owner()
+        if owner.process:
+            owner.send_signal(self._chance.choice((stepping.ON, stepping.BACK)))
+
+    async def brokers_clock_is_set(self) -> None:
+        """Now and then, all that is in the store has run out."""
+        if self._chance.random() < 0.5:
+            await self.gremlin.run_out()
+
     def _some_line(self) -> Line:
         return self.lines[self._chance.choice(sorted(self.lines))]
 
@@ -150,7 +171,9 @@ class Chaos:
         while loop.time() < end:
             event = self._chance.choice(events)
             self.done.append(event.__name__)
-            await asyncio.gather(event(), self.repeat())
+            await asyncio.gather(
+                event(), self.repeat(), self.clock_is_set(), self.brokers_clock_is_set()
+            )
             await asyncio.sleep(self._chance.uniform(0.0, LEASE))
 
 
@@ -171,8 +194,13 @@ async def test_chaos(
         await line.open()
         stack.push_async_callback(line.cut)
         owner = OwnerProcess(
-            tmp_path / name, name, cluster.proxies(), servers=line.url, lease=LEASE
+            tmp_path / name,
+            name,
+            cluster.proxies(),
+            servers=line.url,
+            lease=LEASE,
         )
+        owner.program = stepping.PROGRAM
         stack.push_async_callback(owner.stop)
         await owner.start()
         chaos.owners[name] = owner

@@ -31,6 +31,7 @@ from proxyconn_cluster.ownership.lease_store import (
 )
 from proxyconn_cluster.ownership.observed import Buckets, Observed
 from proxyconn_cluster.ownership.records import Heartbeat, Lease
+from proxyconn_cluster.ownership.unrenewed import Unrenewed
 
 RENEW: Final = 0.3
 """Part of a lease after which it is renewed."""
@@ -71,6 +72,7 @@ class Keeper(Tenure):
         self.observed = Observed(bus, self._news.set)
         self.deciding = Deciding(owner, self.holding, self.observed)
         self._forget_bus = bus.register_state_callback(self._bus_changed)
+        self._unrenewed = Unrenewed()
         self._asking: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._taking: set[asyncio.Task[None]] = set()
@@ -313,6 +315,7 @@ class Keeper(Tenure):
             return
         finally:
             self._asking.discard(mac)
+        self._unrenewed.forget(mac)
         inherited = before is not None and before.owner != self.owner
         held = Held(lease, revision, self.holding.until(asked_at), inherited)
         if now() < held.until and mac in self._candidates:
@@ -336,10 +339,11 @@ class Keeper(Tenure):
             asked_at = now()
             if (found := await store.read(mac)) is None:
                 raise
-            if found[0].owner != self.owner:
+            over = self._unrenewed.is_over(mac, found[1], now(), self.holding.ttl)
+            if found[0].owner != self.owner and not over:
                 self.observed.took(mac, found[0], asked_at)
                 raise
-            # An earlier request of ours got through, and its answer did not.
+            # An earlier request of ours got through, and its answer did not; or nobody renews it.
             return await store.renew(mac, lease, found[1])
 
     async def _give_back(self, store: LeaseStore, mac: str, held: Held) -> None:
