@@ -111,7 +111,7 @@ def _lend(
     try:
         with only_owner(runtime_folder()):
             run(_serve(own, wanted, folder, notices, shared), _loop_for(shared))
-    except (OwnerRunningError, StateError, ClusterExtraError) as exc:
+    except (OwnerRunningError, StateError, ClusterExtraError, OSError) as exc:
         raise fail(describe(exc)) from None
 
 

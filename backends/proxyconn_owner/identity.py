@@ -78,7 +78,13 @@ def load_identity(folder: Path) -> tuple[Identity, str | None]:
     except (ValueError, KeyError, TypeError, AttributeError, InvalidKeyError) as exc:
         why = f"{file} cannot be used ({type(exc).__name__})"
     aside = file.with_suffix(f".set-aside-{secrets.token_hex(3)}.json")
-    file.rename(aside)
+    try:
+        file.rename(aside)
+    except OSError as exc:
+        raise StateError(
+            f"{why}, and not be set aside: {exc.strerror}; give this user the right to write "
+            f"{folder}, or choose another folder with --state"
+        ) from None
     return _made(folder), f"{why}; it is kept as {aside.name}, and a new key was made"
 
 

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from proxyconn.fleet.owner_socket import USERS_VARIABLE
+from proxyconn.state.file import StateError
+
 LOCK: Final = "owner.lock"
 
 
@@ -22,10 +25,17 @@ def only_owner(folder: Path) -> Iterator[None]:
 
     Raises:
         OwnerRunningError: another one runs.
-        OSError: the folder cannot be made or written.
+        StateError: the folder cannot be made or written.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+", encoding="utf-8") as file:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as exc:
+        raise StateError(
+            f"{folder}: {exc.strerror}; give this user the right to it, or name another runtime "
+            f"folder in {USERS_VARIABLE}"
+        ) from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -100,7 +100,12 @@ class Backends:
             return find_owner()
         if self._owner is False:
             return None
-        return owner_socket() if self._owner is True else Path(self._owner)
+        if self._owner is not True:
+            return Path(self._owner)
+        try:
+            return owner_socket()
+        except OSError as exc:
+            raise RadioUnavailableError(f"there is no place for an owner: {exc}") from exc
 
     @property
     def neighbours(self) -> Neighbours | None:

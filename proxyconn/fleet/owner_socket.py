@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -15,9 +16,15 @@ USERS_VARIABLE = "XDG_RUNTIME_DIR"
 
 SOCKET = "owner.sock"
 
+_LOGGER = logging.getLogger(__name__)
+
 
 def runtime_folder() -> Path:
-    """Return the folder for what lives as long as an owner does."""
+    """Return the folder for what lives as long as an owner does.
+
+    Raises:
+        OSError: there is none that is this user's alone.
+    """
     if named := os.environ.get(RUNTIME_VARIABLE, "").partition(":")[0]:
         return Path(named)
     if os.environ.get(USERS_VARIABLE):
@@ -27,11 +34,16 @@ def runtime_folder() -> Path:
 
 
 def owner_socket() -> Path:
-    """Return where the socket of this user's owner is, or would be."""
+    """Return where the socket of this user's owner is, or would be. Raises as `runtime_folder`."""
     return runtime_folder() / SOCKET
 
 
 def find_owner() -> Path | None:
     """Return the socket of this user's owner, if there may be one."""
-    socket = owner_socket()
-    return socket if socket.exists() else None
+    try:
+        socket = owner_socket()
+        return socket if socket.exists() else None
+    except OSError as exc:
+        # The runtime folder of another user, after `su`: whoever is there is not ours.
+        _LOGGER.debug("going without an owner: %s", exc)
+        return None

@@ -131,8 +131,11 @@ def find_program(name: str) -> Path:
         ProgramNotFoundError: there is none, it is not Python, or it is another Python's.
     """
     path = Path(name)
-    if path.is_file() or _holds_main(path):
-        return path
+    try:
+        if path.is_file() or _holds_main(path):
+            return path
+    except OSError as exc:
+        raise ProgramNotFoundError(f"{name}: cannot be read: {exc.strerror}") from None
     beside = shutil.which(name, path=os.path.dirname(sys.executable))
     command = beside or shutil.which(name)
     if command is None:

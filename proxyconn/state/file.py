@@ -86,11 +86,11 @@ class StateFile:
         """Return every fact; none if there is no file yet.
 
         Raises:
-            StateError: the file is there and cannot be opened.
+            StateError: the file is there and cannot be opened, or the folder is not to be entered.
         """
-        if not self.path.exists():
-            return {}
         try:
+            if not self.path.exists():
+                return {}
             with closing(self._open()) as database:
                 version = database.execute("PRAGMA user_version").fetchone()[0]
                 if version == VERSION:
@@ -98,13 +98,17 @@ class StateFile:
                 if version == 0 and not database.execute(_TABLES).fetchall():
                     # Another process is just about to write the first fact.
                     return {}
-        except sqlite3.OperationalError as exc:
-            raise StateError(
-                f"{self.path}: {exc}; give this user the right to it, or name another folder"
-            ) from None
+        except (OSError, sqlite3.OperationalError) as exc:
+            raise self._not_ours(exc) from None
         except sqlite3.DatabaseError as exc:
             return self._set_aside(str(exc))
         return self._set_aside(f"it is of version {version}, and this is {VERSION}")
+
+    def _not_ours(self, error: Exception) -> StateError:
+        why = error.strerror if isinstance(error, OSError) else error
+        return StateError(
+            f"{self.path}: {why}; give this user the right to it, or name another folder"
+        )
 
     def write(self, changes: Iterable[tuple[Key, Fact | None]], *, synced: bool = False) -> None:
         """Write facts, and remove those that are None; all of them or, on an error, none.
@@ -181,7 +185,11 @@ class StateFile:
         return database
 
     def _set_aside(self, why: str) -> dict[Key, Fact]:
-        """Move a file away that cannot be used, and return what could be read of it."""
+        """Move a file away that cannot be used, and return what could be read of it.
+
+        Raises:
+            StateError: it cannot be moved.
+        """
         saved: dict[Key, Fact] = {}
         try:
             with closing(self._open()) as database:
@@ -190,9 +198,15 @@ class StateFile:
         except sqlite3.Error as exc:
             _LOGGER.debug("%s: no more can be read: %s", self.path, exc)
         aside = self.path.with_name(f"{self.path.stem}.set-aside-{secrets.token_hex(3)}.db")
-        self.path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        try:
+            self.path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        except FileNotFoundError:
+            # Another process has set it aside just now, and goes on with what is in it.
+            return saved
+        except OSError as exc:
+            raise self._not_ours(exc) from None
         _LOGGER.warning(
             "%s cannot be used: %s; it is kept as %s, and %d facts of it go on",
             self.path,

@@ -51,7 +51,11 @@ def peripherals_of_module(path: Path, name: str | None, proxies: Sequence[str]) 
 
 
 def _run(path: Path) -> ModuleType:
-    if not path.is_file():
+    try:
+        is_there = path.is_file()
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from None
+    if not is_there:
         raise ConfigError(f"{path}: there is no such file")
     spec = spec_from_file_location(f"proxyconn_peripherals_{path.stem}", path)
     if spec is None or spec.loader is None:
