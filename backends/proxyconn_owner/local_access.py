@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -70,12 +71,13 @@ class LocalAccess:
         self._routes(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await asyncio.to_thread(self.socket.unlink, missing_ok=True)
-        before = os.umask(0o177)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            await web.UnixSite(self._runner, str(self.socket)).start()
-        finally:
-            os.umask(before)
+            await asyncio.to_thread(_bind_for_this_user, sock, self.socket)
+            await web.SockSite(self._runner, sock).start()
+        except BaseException:
+            sock.close()
+            raise
 
     async def aclose(self) -> None:
         """Close the socket and everything that is lent by it; idempotent."""
@@ -141,3 +143,11 @@ class LocalAccess:
                 await proxy.start(LOOPBACK, 0)
                 self.proxies[identity] = proxy
         return self.proxies.get(identity)
+
+
+def _bind_for_this_user(sock: socket.socket, path: Path) -> None:
+    """Bind a socket to a path, in place of what an owner left there. Raises OSError."""
+    path.unlink(missing_ok=True)
+    sock.bind(str(path))
+    # Nobody can connect before it listens, whatever mode it was made with.
+    path.chmod(0o600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,26 @@ async def test_socket_is_for_its_user_alone(make_house: MakeHouse) -> None:
     assert mode & 0o077 == 0
     await house.owner.aclose()
     assert not await asyncio.to_thread(socket.exists)
+
+
+async def test_mode_of_other_files_is_left_alone(make_house: MakeHouse) -> None:
+    """An owner that opens its socket changes nothing about what the process makes else."""
+    masks: set[int] = set()
+
+    async def watch() -> None:
+        while True:
+            mask = os.umask(0o022)
+            os.umask(mask)
+            masks.add(mask)
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    before = set(masks)
+    await make_house()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert masks == before
 
 
 async def test_program_that_leaves_is_no_error(
