@@ -33,7 +33,7 @@ from proxyconn_cluster.fence import FencedLoop
 from proxyconn_cluster.joining import CannotJoinError, member_of
 from proxyconn_cluster.settings import ClusterSettings
 from proxyconn_owner import options
-from proxyconn_owner.identity import load_identity
+from proxyconn_owner.identity import UnusableStateError, load_identity, read_identity
 from proxyconn_owner.notices import Notices
 from proxyconn_owner.service import Owner, PortTakenError, serving
 from proxyconn_owner.settings import ServeSettings, parse_serve
@@ -129,10 +129,34 @@ def _loop_for(shared: ClusterSettings | None) -> Callable[[], asyncio.AbstractEv
 
 def _show_key(settings: ServeSettings, folder: Path) -> None:
     try:
-        key = settings.noise_psk or load_identity(folder)[0].noise_psk
-    except StateError as exc:
+        key = settings.noise_psk or _kept_key(folder)
+    except (StateError, OSError) as exc:
         raise fail(describe(exc)) from None
     stdout().print(key, soft_wrap=True, markup=False)
+
+
+def _kept_key(folder: Path) -> str:
+    """Return the key that is kept; one is made only if there is none, nor an owner that has one.
+
+    Raises:
+        StateError: what is kept cannot be read or used, or is kept elsewhere.
+        OSError: the runtime folder cannot be had.
+    """
+    try:
+        if identity := read_identity(folder):
+            return identity.noise_psk
+        with only_owner(runtime_folder()):
+            return load_identity(folder)[0].noise_psk
+    except UnusableStateError as exc:
+        raise StateError(
+            f"{exc}; an owner sets it aside when it starts, and makes a new key: end the one that "
+            "runs, which has the old key, start it again, and ask then"
+        ) from None
+    except OwnerRunningError as exc:
+        raise StateError(
+            f"no key is kept in {folder}, and {exc.who} runs as the owner: "
+            "name the folder that it was started with by --state"
+        ) from None
 
 
 async def _serve(

@@ -52,31 +52,46 @@ class Identity:
         return self.places[radio]
 
 
+class UnusableStateError(StateError):
+    """What is kept is damaged, or of another version."""
+
+
+def read_identity(folder: Path) -> Identity | None:
+    """Return who the owner is, as it is kept; None if nothing is. Changes nothing.
+
+    Raises:
+        UnusableStateError: the file is damaged, or of another version.
+        StateError: it cannot be read.
+    """
+    file = folder / FILE
+    try:
+        return _parsed(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise _no_right(file, "read", exc) from None
+    except (ValueError, KeyError, TypeError, AttributeError, InvalidKeyError) as exc:
+        raise UnusableStateError(f"{file} cannot be used ({type(exc).__name__})") from None
+
+
 def load_identity(folder: Path) -> tuple[Identity, str | None]:
     """Return who the owner is, made anew on the first start; and what was wrong with the file.
 
-    A file that cannot be used is set aside under another name, never overwritten.
+    A file that cannot be used is set aside under another name, never overwritten. To be called by
+    the only owner.
 
     Raises:
         StateError: the folder or the file cannot be read or written.
     """
-    file = folder / FILE
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return _made(folder), None
     except OSError as exc:
-        raise StateError(
-            f"{file}: cannot be read: {exc.strerror}; give this user the right to, or choose "
-            "another folder with --state"
-        ) from None
-    except UnicodeDecodeError:
-        text = ""
+        raise _no_right(folder, "made", exc) from None
     try:
-        return _parsed(json.loads(text)), None
-    except (ValueError, KeyError, TypeError, AttributeError, InvalidKeyError) as exc:
-        why = f"{file} cannot be used ({type(exc).__name__})"
+        return read_identity(folder) or _made(folder), None
+    except UnusableStateError as exc:
+        why = str(exc)
+    file = folder / FILE
     aside = file.with_suffix(f".set-aside-{secrets.token_hex(3)}.json")
     try:
         file.rename(aside)
@@ -112,10 +127,7 @@ def save_identity(folder: Path, identity: Identity) -> None:
             os.fsync(file.fileno())
         Path(file.name).replace(folder / FILE)
     except OSError as exc:
-        raise StateError(
-            f"{folder}: cannot be written: {exc.strerror}; give this user the right to, or choose "
-            "another folder with --state"
-        ) from None
+        raise _no_right(folder, "written", exc) from None
 
 
 def with_places(folder: Path, identity: Identity, radios: Iterable[str]) -> None:
@@ -134,6 +146,13 @@ def with_places(folder: Path, identity: Identity, radios: Iterable[str]) -> None
     except StateError:
         identity.places = before
         raise
+
+
+def _no_right(what: Path, done: str, exc: OSError) -> StateError:
+    return StateError(
+        f"{what}: cannot be {done}: {exc.strerror}; give this user the right to, or choose "
+        "another folder with --state"
+    )
 
 
 def _made(folder: Path) -> Identity:

@@ -16,7 +16,17 @@ LOCK: Final = "owner.lock"
 
 
 class OwnerRunningError(Exception):
-    """Another owner runs; the text says which."""
+    """Another owner runs.
+
+    Attributes:
+        who: which, in words.
+    """
+
+    def __init__(self, who: str) -> None:
+        super().__init__(
+            f"an owner runs already: {who}; use it (every command does), or end it first"
+        )
+        self.who = who
 
 
 @contextmanager
@@ -40,10 +50,7 @@ def only_owner(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            who = file.read().strip() or "somebody"
-            raise OwnerRunningError(
-                f"an owner runs already: {who}; use it (every command does), or end it first"
-            ) from None
+            raise OwnerRunningError(file.read().strip() or "somebody") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} of user {os.getuid()}")
         file.flush()

@@ -107,16 +107,40 @@ async def test_bad_configuration(
 
 
 async def test_state_that_cannot_be_used(serve: Serve) -> None:
-    """A half-written state is set aside and said so; a new key is made."""
+    """A half-written state is set aside by the next owner, and said so; a new key is made."""
     before = await key_of(serve)
     file = serve.folder / "state" / "owner.json"
     half = (await asyncio.to_thread(file.read_text))[:40]
     await asyncio.to_thread(file.write_text, half)
-    after = await key_of(serve)
-    assert after != before
+    async with serve.running() as running:
+        assert await key_of(serve) != before
+        await running.end(signal.SIGTERM)
     aside = await asyncio.to_thread(lambda: list(file.parent.glob("*set-aside*")))
     assert [await asyncio.to_thread(one.read_text) for one in aside] == [half]
     assert (await asyncio.to_thread(file.stat)).st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("wrong", ['{"version": 2}', "half a fi"])
+async def test_showing_the_key_changes_nothing(serve: Serve, wrong: str) -> None:
+    """What cannot be used stays as it is, beside an owner that runs above all."""
+    file = serve.folder / "state" / "owner.json"
+    async with serve.running():
+        await asyncio.to_thread(file.write_text, wrong)
+        code, complaint = await serve.fails("--show-key")
+    assert code == 1
+    assert "owner.json cannot be used" in complaint
+    assert await asyncio.to_thread(file.read_text) == wrong
+    assert await asyncio.to_thread(lambda: list(file.parent.glob("*aside*"))) == []
+
+
+async def test_no_key_is_made_beside_an_owner(serve: Serve) -> None:
+    """A folder without a key is not the one of the owner that runs: its key is elsewhere."""
+    async with serve.running() as running:
+        code, complaint = await serve.fails("--show-key", "--state", str(serve.folder / "other"))
+        assert code == 1
+        assert f"process {running.process.pid}" in complaint
+        assert "--state" in complaint
+    assert not await asyncio.to_thread((serve.folder / "other").exists)
 
 
 async def test_state_folder_that_is_none(serve: Serve) -> None:
