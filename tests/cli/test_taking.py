@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from typing import Self
 import pytest
 
 from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
-from proxyconn_virtual.firmware.profiles import PROFILES
+from proxyconn_virtual import events
+from proxyconn_virtual.firmware.profiles import NEWEST, PROFILES
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
@@ -149,6 +151,27 @@ async def test_listeners_are_not_seen(program: Program) -> None:
         done = await program.run("scan", *way(proxy), "--for", "0.5")
         assert (done.code, done.err) == (0, "")
         assert LAMP in done.out
+
+
+async def test_theft_is_told_beside_json(program: Program) -> None:
+    """Who takes a proxy away while its advertisements are printed as JSON is said on stderr."""
+    taken = asyncio.Event()
+    async with kitchen(NEWEST) as proxy:
+        proxy.add_observer(
+            lambda event: taken.set() if isinstance(event, events.Subscribed) else None
+        )
+        scan = await Terminal.start(program, "scan", *way(proxy), "--json", "--for", "60")
+        async with asyncio.timeout(DEADLINE):
+            await taken.wait()
+        thief = Peer(proxy)
+        await thief.connect()
+        thief.subscribe()
+        await scan.until("another client (Home Assistant, say) took over its")
+        scan.signal(signal.SIGINT)
+        code, out = await scan.end()
+        assert code == 130
+        assert all(json.loads(line)["address"] for line in out.splitlines())
+        await thief.close()
 
 
 @pytest.fixture

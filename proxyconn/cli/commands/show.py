@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Annotated
 
@@ -36,6 +36,7 @@ from proxyconn.cli.fleet_session import (
     not_ready,
     open_fleet,
     open_ready,
+    state_of,
 )
 from proxyconn.cli.option_types import Address, AsJson, Seconds
 from proxyconn.cli.options import fleet_command, looking_command
@@ -106,24 +107,49 @@ async def scan(
     """Show the devices that the proxies hear, the loudest first.
 
     Listens until Ctrl-C on a terminal, else for 5 seconds. With --json, one line for every
-    advertisement. A proxy tells what it hears to one client alone, so this takes that place: from
-    firmware 2026.7 on whoever had it hears nothing more.
+    advertisement; a proxy that is lost meanwhile is told of on stderr. A proxy tells what it hears
+    to one client alone, so this takes that place: from firmware 2026.7 on whoever had it hears
+    nothing more.
     """
     if duration is None and not (stdout().is_terminal and not as_json):
         duration = SCAN_TIME
     settings = replace(settings, scan=mode or settings.scan)
     async with open_ready(settings) as (fleet, _):
         async with while_read():
-            if as_json:
-                await _scan_lines(fleet, duration)
-            else:
-                await _live(lambda fit: _scan_picture(fleet, settings, fit=fit), duration)
+            with _losses_told(fleet) if as_json or not stdout().is_terminal else nullcontext():
+                if as_json:
+                    await _scan_lines(fleet, duration)
+                else:
+                    await _live(lambda fit: _scan_picture(fleet, settings, fit=fit), duration)
         if not fleet.devices:
             stderr().print("no device was heard")
 
 
+@contextmanager
+def _losses_told(fleet: Fleet) -> Iterator[None]:
+    """Say on stderr when a proxy is not ready any more, and why: no picture shows it."""
+    ready: set[Radio] = set()
+
+    def look() -> None:
+        for radio in by_name(fleet):
+            if radio.state is RadioState.READY:
+                ready.add(radio)
+            elif radio.problem and radio in ready:
+                ready.discard(radio)
+                console = stderr()
+                told = safe(f"{radio.name}: {state_of(radio)}")
+                console.print(told, soft_wrap=not console.is_terminal)
+
+    look()
+    remove = fleet.register_state_callback(look)
+    try:
+        yield
+    finally:
+        remove()
+
+
 async def _scan_lines(fleet: Fleet, duration: float | None) -> None:
-    with contextlib.suppress(TimeoutError):
+    with suppress(TimeoutError):
         async with asyncio.timeout(duration):
             async for device, _ in fleet.advertisements():
                 print_json(device_row(fleet, device))
