@@ -31,7 +31,7 @@ from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, RadioState, est
 from proxyconn.radio import KeepsLinks
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.faults import Injector, Passed
-from proxyconn_virtual.firmware.profiles import PROFILES
+from proxyconn_virtual.firmware.profiles import PLATFORMS, PROFILES
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
@@ -44,7 +44,11 @@ from .sides import ADDRESS_TYPE
 from .storm import Storm
 from .world import VALUE, identity
 
-FIRMWARE: Final = [name for name, one in PROFILES.items() if one.newest_subscriber_wins]
+FIRMWARE: Final = [
+    name
+    for name, one in {**PROFILES, **PLATFORMS}.items()
+    if one.newest_subscriber_wins and one.connects
+]
 """Whose links outlive a client that has gone silent, once another one subscribes."""
 
 OURS: Final = "proxyconn"

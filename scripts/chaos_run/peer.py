@@ -45,7 +45,7 @@ class Peer:
 
     def ready(self) -> int:
         """Return how many proxies have a session; more is not told."""
-        return self._manager.async_scanner_count(connectable=True)
+        return self._manager.async_scanner_count(connectable=False)
 
     def unready(self) -> str:
         """Say how many have one."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from proxyconn.radio import RadioName, tell_apart
 from proxyconn_native_api.intake import Intake
-from proxyconn_virtual.firmware.profiles import PROFILES
+from proxyconn_virtual.firmware.profiles import PLATFORMS, PROFILES, profile
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 
 from .setting import Setting
 
-FIRMWARE: Final = tuple(PROFILES)
+FIRMWARE: Final = (*PROFILES, *PLATFORMS)
+"""What proxies run: an ESP32 of every release, a Pico W, and a BK72xx, which only listens."""
+
+CONNECTING: Final = tuple(name for name in FIRMWARE if profile(name).connects)
+"""Those of them that open links."""
 
 HEARD_BY: Final = 3
 """Proxies that hear a device, at most."""
@@ -102,7 +106,7 @@ def build(setting: Setting, disordered: list[str] | None = None) -> VirtualFleet
     disordered = [] if disordered is None else disordered
     draw = random.Random(f"world {setting.seed}")
     specs = [_proxy(setting, number, draw) for number in range(setting.proxies)]
-    places = [str(spec.place) for spec in specs]
+    places = {str(spec.place): profile(spec.profile).connects for spec in specs}
     fleet = VirtualFleet(
         specs,
         [
@@ -129,7 +133,8 @@ def _proxy(setting: Setting, number: int, draw: random.Random) -> ProxySpec:
         place=f"proxy-{number}",
         noise_psk=None if draw.random() < PLAINTEXT else new_noise_psk(draw),
         slots=setting.slots,
-        profile=draw.choice(FIRMWARE),
+        # Somebody has to open links.
+        profile=draw.choice(FIRMWARE if number else CONNECTING),
         intake=None if (number + 1) % SLOW_EVERY else Intake(rate=45.0),
     )
 
@@ -149,8 +154,12 @@ def labels(proxies: Iterable[VirtualProxy]) -> dict[str, str]:
 
 
 def _device(
-    address: str, places: list[str], draw: random.Random, disordered: list[str]
+    address: str, places: Mapping[str, bool], draw: random.Random, disordered: list[str]
 ) -> Peripheral:
+    """Return a device; `places` are those of the proxies, and whether each opens links."""
+    heard_at = draw.sample(list(places), min(HEARD_BY, len(places)))
+    if not any(places[place] for place in heard_at):
+        heard_at[0] = draw.choice([place for place, connects in places.items() if connects])
     said, ear = identity(address), Ear(address, disordered)
     both = Properties.WRITE | Properties.WRITE_WITHOUT_RESPONSE | Properties.NOTIFY
     stream = CharacteristicSpec(
@@ -166,10 +175,7 @@ def _device(
             ServiceSpec(0xFFF0, [CharacteristicSpec(VALUE, value=said), stream]),
             ServiceSpec(0xFFE0, [CharacteristicSpec(ECHO, both, on_write=ear)]),
         ],
-        rssi={
-            place: draw.randint(-85, -50)
-            for place in draw.sample(places, min(HEARD_BY, len(places)))
-        },
+        rssi={place: draw.randint(-85, -50) for place in heard_at},
         interval=1.0,
         latency=draw.uniform(0.1, 0.6),
         att_latency=draw.uniform(0.01, 0.05),

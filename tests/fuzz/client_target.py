@@ -17,7 +17,7 @@ from proxyconn import (
     establish_connection,
 )
 from proxyconn_esphome.radio import ESPHomeRadio
-from proxyconn_virtual.firmware.profiles import PROFILES
+from proxyconn_virtual.firmware.profiles import PLATFORMS, PROFILES
 from proxyconn_virtual.peripheral import (
     CharacteristicSpec,
     Peripheral,
@@ -32,6 +32,9 @@ from .hostile_proxy import HostileProxy
 from .world import BrokenError, run
 
 KEY = base64.b64encode(bytes(range(32))).decode()
+
+FIRMWARE = (*PROFILES, *PLATFORMS)
+"""What the proxy runs: an ESP32 of every release, a Pico W, a BK72xx, which only listens."""
 
 READ = "0000fff1-0000-1000-8000-00805f9b34fb"
 ECHO = "0000fff2-0000-1000-8000-00805f9b34fb"
@@ -103,7 +106,7 @@ def peripherals() -> list[Peripheral]:
 
 async def _session(choices: Choices) -> None:
     key = KEY if choices.byte() & 1 else None
-    spec = ProxySpec(name="kitchen", noise_psk=key, profile=choices.pick(sorted(PROFILES)))
+    spec = ProxySpec(name="kitchen", noise_psk=key, profile=choices.pick(FIRMWARE))
     air = SimulatedAir(peripherals(), 0)
     proxy = HostileProxy(spec, air.radio("kitchen"), choices)
     await air.start()
@@ -157,6 +160,8 @@ async def _recovered(fleet: Fleet, proxy: HostileProxy) -> None:
         return
     await fleet.ready(timeout=RECOVERY)
     device = await fleet.find_device(ADDRESS, timeout=30)
+    if not proxy.profile.connects:
+        return
     # A wrong type that was heard is believed until the device says something else.
     device.details["address_type"] = ADDRESS_TYPE
     client = await establish_connection(BleakClientWithServiceCache, device, "device 1")

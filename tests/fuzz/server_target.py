@@ -13,13 +13,12 @@ from proxyconn_esphome import ESPHomeClient, ProxySession
 from proxyconn_esphome.session_route import SessionRoute
 from proxyconn_native_api.frames import PlaintextFrames
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-from proxyconn_virtual.firmware.profiles import PROFILES
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
 from proxyconn_virtual.simulated import SimulatedAir
 from scripts.chaos_run.noise_client import Initiator
 
 from .choices import Choices
-from .client_target import ADDRESS, KEY, READ, peripherals
+from .client_target import ADDRESS, FIRMWARE, KEY, READ, peripherals
 from .messages import KNOWN_ADDRESS, TO_PROXY, mutated, random_message
 from .world import BrokenError, run
 
@@ -67,7 +66,7 @@ def fuzz_server(tape: bytes) -> None:
 
 async def _session(choices: Choices) -> None:
     key = KEY if choices.byte() & 1 else None
-    profile = choices.pick(sorted(PROFILES))
+    profile = choices.pick(FIRMWARE)
     air = SimulatedAir(peripherals(), 0)
     spec = ProxySpec(name="kitchen", noise_psk=key, profile=profile)
     proxy = VirtualProxy(spec, air.radio("kitchen"))
@@ -77,7 +76,7 @@ async def _session(choices: Choices) -> None:
         for _ in range(1 + choices.below(3)):
             await hostile(proxy, choices)
         await asyncio.sleep(SETTLED)
-        await good(proxy)
+        await good(proxy, connects=proxy.profile.connects)
         await asyncio.sleep(1)
         if held := proxy.snapshot().slots:
             raise BrokenError(f"still held: {held}")
@@ -151,10 +150,12 @@ def device_of(session: ProxySession) -> BLEDevice:
     return BLEDevice(ADDRESS, "device 1", details)
 
 
-async def good(proxy: Server) -> None:
-    """See that a client which behaves is served. Raises BrokenError."""
+async def good(proxy: Server, *, connects: bool = True) -> None:
+    """See that a client which behaves is served, if only by listening. Raises BrokenError."""
     async with ProxySession(Proxy(proxy.host, proxy.port, proxy.noise_psk)) as session:
         await session.ready(60)
+        if not connects:
+            return
         device = device_of(session)
         async with BleakClientWithServiceCache(device) as client:
             if await client.read_gatt_char(READ) != b"hello":
