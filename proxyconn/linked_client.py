@@ -7,7 +7,7 @@ import abc
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.service import BleakGATTServiceCollection
 
-from proxyconn.errors import NotConnectedError
+from proxyconn.errors import ErrorKind, LinkError, NotConnectedError
 
 
 class LinkedClient(BaseBleakClient, abc.ABC):
@@ -41,6 +41,15 @@ class LinkedClient(BaseBleakClient, abc.ABC):
     def end_services(self, why: str) -> None:
         """Forget the services: the link has ended, as `why` says."""
         self._table, self.link_end = None, why
+
+    def require_unlinked(self, source: str, *, opening: bool) -> None:
+        """Raise LinkError (IN_USE) if there is a link through `source`, or one is `opening`."""
+        if opening or self.is_connected:
+            raise LinkError(
+                f"{source} [{self.address}]: already connected, or connecting",
+                kind=ErrorKind.IN_USE,
+                source=source,
+            )
 
     def not_connected(self, source: str | None = None) -> NotConnectedError:
         """Return the error of an operation that needs a link, of the radio `source`."""

@@ -57,6 +57,7 @@ from proxyconn.radio_features import (
     identity_of,
 )
 from proxyconn.radio_names import RadioName, entry_for, mac_text, tell_apart
+from proxyconn.service_table import ServiceTable
 from proxyconn.shared_route import SharedRoute
 from proxyconn.slots.ledger import SlotLedger
 from proxyconn.slots.waiting import SlotQueue
@@ -113,6 +114,7 @@ __all__ = [
     "ScanMode",
     "ScanModeRadio",
     "ScanWish",
+    "ServiceTable",
     "SharedRadio",
     "SharedRoute",
     "SlotLedger",

@@ -12,7 +12,6 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
-from bleak.backends.service import BleakGATTServiceCollection
 from bleak.exc import BleakError
 from bluetooth_data_tools import mac_to_int
 
@@ -28,16 +27,12 @@ from proxyconn.radio import (
 )
 from proxyconn_esphome.codes import STALE_CACHE_STATUSES, GattStatus
 from proxyconn_esphome.link import gatt_operations as operations
-from proxyconn_esphome.link.gatt_cache import MAX_MTU, MIN_MTU, KnownDevice
 from proxyconn_esphome.link.link import Link
 from proxyconn_esphome.link.opening import abandon, open_link
-from proxyconn_esphome.link.services_table import (
-    has_gaps,
-    is_part,
-    only_services,
-    service_collection,
-)
-from proxyconn_esphome.link.stale_tables import clear_stale_tables, clear_table
+from proxyconn_esphome.link.services.discovery import discover
+from proxyconn_esphome.link.services.gatt_cache import MAX_MTU, MIN_MTU
+from proxyconn_esphome.link.services.services_table import only_services
+from proxyconn_esphome.link.services.stale_tables import clear_stale_tables, clear_table
 from proxyconn_esphome.link.states import LinkEvent
 from proxyconn_esphome.session.session import ProxySession
 from proxyconn_esphome.session_route import SessionRoute
@@ -134,12 +129,7 @@ class ESPHomeClient(LinkedClient):
 
             Whenever it raises, and when it is cancelled, the link and its slot are let go.
         """
-        if self.is_connected or self._opening:
-            raise LinkError(
-                f"{self._session.name} [{self.address}]: already connected, or connecting",
-                kind=ErrorKind.IN_USE,
-                source=self._session.name,
-            )
+        self.require_unlinked(self._session.name, opening=self._opening is not None)
         number, flow = mac_to_int(self.address), self._session.commands
         link = self._opening = Link(self._session, self.address, number, self._on_link_down, flow)
         limit = self._timeout if timeout is None else timeout
@@ -179,54 +169,12 @@ class ESPHomeClient(LinkedClient):
             await operations.pair(self._session, link)
         if services is None:
             self._session.tell_linked(self.address)
-            services = await self._discover(link, known)
+            services = await discover(link, known, self._session.cache)
         link.require_up()
         link.move(LinkEvent.SET_UP)
         self._link = link
         self.services = (
             only_services(services, self._wanted_services) if self._wanted_services else services
-        )
-
-    async def _discover(self, link: Link, known: KnownDevice) -> BleakGATTServiceCollection:
-        messages = await operations.get_services(link)
-        told = tuple(message.SerializeToString() for message in messages)
-        if known.services is not None and told == known.told:
-            return known.services
-        try:
-            services = service_collection(messages, known)
-        except ValueError as exc:
-            raise self._bad_services(link, "that cannot be read") from exc
-        if not services.services:
-            raise self._bad_services(link, "with nothing in it; its discovery failed")
-        self._remember(link, known, services, told)
-        return services
-
-    def _remember(
-        self,
-        link: Link,
-        known: KnownDevice,
-        services: BleakGATTServiceCollection,
-        told: tuple[bytes, ...],
-    ) -> None:
-        """Keep a table for the next connection, unless it may lack something.
-
-        The firmware does not repeat a part that a full socket refused, and says "done" all the
-        same. A table that comes twice is what the device has.
-        """
-        is_short = known.services is not None and is_part(services, known.services)
-        if told != known.doubted and (is_short or has_gaps(services)):
-            known.doubted = told
-            if is_short:
-                raise self._bad_services(link, "without some that it has shown before")
-            return
-        known.services, known.told, known.doubted = services, told, ()
-        self._session.cache.remember(self.address)
-
-    def _bad_services(self, link: Link, what: str) -> LinkError:
-        return LinkError(
-            f"{link.label}: the proxy sent a table of services {what}",
-            kind=ErrorKind.TRANSIENT,
-            source=self._session.name,
         )
 
     async def disconnect(self) -> None:

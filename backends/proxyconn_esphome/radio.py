@@ -20,8 +20,8 @@ from proxyconn.radio import (
     tell_apart,
 )
 from proxyconn_esphome.calls import Calls
-from proxyconn_esphome.link.gatt_cache import GattCache
-from proxyconn_esphome.link.services_table import recall
+from proxyconn_esphome.link.services.gatt_cache import GattCache
+from proxyconn_esphome.link.services.services_table import recall
 from proxyconn_esphome.proxies_by_mac import (
     LOOK_AGAIN,
     NotProxies,
@@ -35,8 +35,8 @@ from proxyconn_esphome.proxies_by_mac import (
 )
 from proxyconn_esphome.proxy_radio import ESPHomeRadio as ESPHomeRadio
 from proxyconn_esphome.session.listener import SessionListener, SessionView
-from proxyconn_esphome.session.other_clients import TakeoverNotice
 from proxyconn_esphome.session.session import ProxySession
+from proxyconn_esphome.session.subscription.other_clients import TakeoverNotice
 from proxyconn_esphome.wire.mdns import DiscoveryListener, FoundDevice, ProxyBrowser, open_zeroconf
 from proxyconn_esphome.wire.problems import NOT_A_PROXY
 from proxyconn_esphome.wire.raw_connection import MOST_BATCH as MOST_BATCH

@@ -66,7 +66,8 @@ class Waiter:
 
     def wants(self, radio: Radio) -> bool:
         """Whether it would take this radio."""
-        return self.only in (None, identity_of(radio)) and radio not in self.failed
+        chosen = self.only is None or self.only == identity_of(radio)
+        return chosen and radio not in self.failed
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ class SlotLedger:
     complete: bool = False
     inherited: frozenset[str] = frozenset()
     _claims: set[str] = field(default_factory=set)
+    _sorted: list[str] | None = field(default=None, compare=False, repr=False)
 
     @property
     def reported(self) -> bool:
@@ -59,13 +60,17 @@ class SlotLedger:
         its addresses that are `others` hold nothing for us: no attempt waits until they have gone.
         """
         named = list(allocated)
-        before = self.holders
+        before, before_others = self.holders, self.others
         self.limit, self.free = limit, free
         self.others = frozenset(others)
-        self.holders = frozenset(named) - self.others
-        self.inherited &= self.holders
+        listed = frozenset(named)
+        self.holders = listed - self.others if self.others else listed
         self.complete = len(named) == limit - free
-        self._claims -= self.holders
+        if self.holders == before and self.others == before_others:
+            return []
+        self._sorted = None
+        self.inherited &= self.holders
+        self._claims = self._claims.difference(self.holders)
         return [
             *self._events(AllocationChange.RELEASED, before - self.holders),
             *self._events(AllocationChange.ALLOCATED, self.holders - before),
@@ -83,6 +88,10 @@ class SlotLedger:
     def claims(self) -> frozenset[str]:
         """Addresses that a slot is promised to and not yet reported for."""
         return frozenset(self._claims)
+
+    def has_claim(self, address: str) -> bool:
+        """Whether a slot is promised to `address` and not yet reported for it."""
+        return address in self._claims
 
     def claim(self, address: str) -> bool:
         """Claim a slot for `address`; False if there is none, or if it already has one.
@@ -114,6 +123,7 @@ class SlotLedger:
         self.limit = self.free = 0
         self.holders = self.others = self.inherited = frozenset()
         self.complete = False
+        self._sorted = None
         self._claims.clear()
         return events
 
@@ -121,4 +131,6 @@ class SlotLedger:
         """Return the report in the form users know; None before the first one."""
         if not self.reported:
             return None
-        return Allocations(self.name, self.limit, self.free, sorted(self.holders | self.others))
+        if self._sorted is None:
+            self._sorted = sorted(self.holders | self.others)
+        return Allocations(self.name, self.limit, self.free, self._sorted.copy())

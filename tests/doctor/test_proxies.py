@@ -10,7 +10,7 @@ import pytest
 
 from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
 from proxyconn.models import Level
-from proxyconn_esphome.session import subscription
+from proxyconn_esphome.session.subscription import subscription
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
 from tests.doctor.conftest import KEY, NEAR, SUBSCRIBE, WRONG_KEY, Findings, Look, near, way

@@ -14,8 +14,9 @@ from proxyconn import ErrorKind, LinkError, Subscribe
 from proxyconn.radio import HeldLinks
 from proxyconn.state.facts import Key
 from proxyconn_esphome import ESPHomeClient, ProxySession
-from proxyconn_esphome.link.gatt_cache import GattCache
-from proxyconn_esphome.link.services_table import recall
+from proxyconn_esphome.link.services.gatt_cache import GattCache
+from proxyconn_esphome.link.services.services_table import recall
+from proxyconn_esphome.occupancy.slot_use import SlotUse
 from proxyconn_virtual.events import Connected, ProxyEvent
 from proxyconn_virtual.firmware.subscription import Ghost
 from tests.esphome.clocked import READY, a_house, another_client, device, received
@@ -392,7 +393,7 @@ async def test_no_timer_outlives_a_session_that_asked_twice() -> None:
             session.left.clear()
             for _ in range(2):
                 session.left.subscribing(-inf)
-                session.left.on_slots(frozenset())
+                session.left.on_slots(SlotUse(unused=session.ledger.holders))
             vars(session)["tell_slots"] = tell_slots
             await asyncio.sleep(2)
         assert found == [{address(1)}]

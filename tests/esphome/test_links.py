@@ -213,7 +213,7 @@ async def test_a_lost_first_slot_report_is_asked_for_again(
     open_house: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A session becomes ready although the proxy's only slot report was lost."""
-    monkeypatch.setattr("proxyconn_esphome.session.subscription.RETRY_AFTER", (0.1,))
+    monkeypatch.setattr("proxyconn_esphome.session.subscription.subscription.RETRY_AFTER", (0.1,))
     house = await open_house(ready=False)
     lost = Drop(pb.BluetoothConnectionsFreeResponse, count=1)
     house.proxy.injectors.append(lost)

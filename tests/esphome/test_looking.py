@@ -15,7 +15,7 @@ from proxyconn import Proxy, RadioUnavailableError, Subscribe, UnsupportedError
 from proxyconn.radio import FleetOptions
 from proxyconn_esphome import ESPHomeClient, ProxySession
 from proxyconn_esphome.radio import ESPHomeBackend
-from proxyconn_esphome.session.other_clients import TakeoverNotice
+from proxyconn_esphome.session.subscription.other_clients import TakeoverNotice
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.faults import Drop
 from proxyconn_virtual.firmware.profiles import PROFILES

@@ -11,8 +11,8 @@ from proxyconn.cli.commands.gatt import parse_characteristic, parse_hex
 from proxyconn.cli.config_file import ConfigError, parse_config
 from proxyconn.cli.option_types import parse_address, parse_interface, parse_proxy
 from proxyconn_esphome.advertisement_data import advertisement_data
-from proxyconn_esphome.link.gatt_cache import KnownDevice
-from proxyconn_esphome.link.services_table import service_collection
+from proxyconn_esphome.link.services.gatt_cache import KnownDevice
+from proxyconn_esphome.link.services.services_table import service_collection
 from proxyconn_native_api.frames import Frames, NoiseFrames, PlaintextFrames, Received
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.commands.virtual_options.fault_options import parse_faults

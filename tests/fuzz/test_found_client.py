@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from proxyconn import ErrorKind, LinkError
-from proxyconn_esphome.link.gatt_cache import MAX_MTU, MIN_MTU
+from proxyconn_esphome.link.services.gatt_cache import MAX_MTU, MIN_MTU
 from proxyconn_esphome.session.proxy_reports import MOST_HOLDERS
-from proxyconn_esphome.session.rivals import version_of
+from proxyconn_esphome.session.subscription.rivals import version_of
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.faults import Replace
 from tests.esphome.clocked import NUMBER, a_house, program

@@ -10,6 +10,8 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 
+from proxyconn.radio import ServiceTable
+
 
 class Characteristic(msgspec.Struct, frozen=True, array_like=True):
     """A characteristic; `handle` is that of its value, descriptors are handles and UUIDs."""
@@ -60,7 +62,7 @@ def service_collection(
     Raises:
         BleakError: it has a handle twice.
     """
-    collection = BleakGATTServiceCollection()
+    collection = ServiceTable()
     for service in services:
         made = BleakGATTService(None, service.handle, service.uuid)
         collection.add_service(made)

@@ -122,12 +122,7 @@ class RemoteClient(LinkedClient):
 
             Whenever it raises, and when it is cancelled, the owner lets the link and its slot go.
         """
-        if self.is_connected or self._opening:
-            raise LinkError(
-                f"{self._source} [{self.address}]: already connected, or connecting",
-                kind=ErrorKind.IN_USE,
-                source=self._source,
-            )
+        self.require_unlinked(self._source, opening=self._opening is not None)
         limit = self._timeout if timeout is None else timeout
         link = self._opening = self._links.make(self._member, self._source, self._on_down)
         asked = Open(

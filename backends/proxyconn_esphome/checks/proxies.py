@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from aioesphomeapi.model import BluetoothProxyFeature as Feature
 
 from proxyconn.radio import Allocations, Finding, Level, RadioState, Subscribe
-from proxyconn_esphome.session.rivals import version_of
 from proxyconn_esphome.session.session import ProxySession
+from proxyconn_esphome.session.subscription.rivals import version_of
 
 NEEDED = (
     (Feature.PAIRING, "pairing", "2024.3"),

@@ -30,16 +30,24 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """The links of one proxy, by device address as a number.
+    """The links of one proxy.
 
     Args:
         on_orphan: called with the address of a link that came up and that nobody wants.
         on_notice: called with the address of every connected=false, after its link has ended.
+
+    Attributes:
+        links: by device address as a number, as messages have it.
+        by_address: the same by address as text, as slots have it.
+        loose: what stands in for links where none is needed, by number.
+        second_notices: failures that may be told once more.
     """
 
     def __init__(self, on_orphan: Callable[[int], None], on_notice: Callable[[int], None]) -> None:
         self.links: dict[int, Link] = {}
+        self.by_address: dict[str, Link] = {}
         self.loose: dict[int, Link] = {}
+        self._unlisted: dict[str, Link] = {}
         self._on_orphan = on_orphan
         self._on_notice = on_notice
         self.second_notices = SecondNotices()
@@ -63,12 +71,14 @@ class Dispatcher:
 
     def add(self, link: Link) -> None:
         """Give `link` the messages of its address."""
-        self.links[link.number] = link
+        self.links[link.number] = self.by_address[link.address] = link
+        self._unlisted[link.address] = link
 
     def remove(self, link: Link) -> None:
         """Take the messages of its address away from `link`; harmless if it has none."""
         if self.links.get(link.number) is link:
-            del self.links[link.number]
+            del self.links[link.number], self.by_address[link.address]
+            self._unlisted.pop(link.address, None)
 
     def remove_loose(self, link: Link) -> None:
         """Forget what stood in for a link; harmless for a real one."""
@@ -89,11 +99,13 @@ class Dispatcher:
 
     def reconcile(self, ledger: SlotLedger) -> None:
         """End the links whose address has left the proxy's own list."""
-        holders = ledger.holders
-        for link in list(self.links.values()):
-            if link.address in holders:
-                link.listed = True
-            elif ledger.complete and (
+        for address in self._unlisted.keys() & ledger.holders:
+            self._unlisted.pop(address).listed = True
+        if not ledger.complete:
+            return
+        gone = set(self.by_address).difference(ledger.holders)
+        for link in [self.by_address[address] for address in gone]:
+            if (
                 link.is_up
                 or link.state is LinkState.CLOSING
                 or (link.state is LinkState.OPENING and link.listed)

@@ -21,7 +21,6 @@ from proxyconn.radio import (
 )
 from proxyconn_esphome.codes import GattStatus, PairingStatus, kind_of_pairing, kind_of_status
 from proxyconn_esphome.link.connecting_proxy import ConnectingProxy
-from proxyconn_esphome.link.gatt_cache import max_command
 from proxyconn_esphome.link.link import REQUEST_TIMEOUT, Link
 from proxyconn_esphome.wire.messages import (
     BluetoothDeviceClearCacheResponse,
@@ -96,6 +95,11 @@ async def write(link: Link, handle: int, data: bytes, response: bool) -> None:
         await link.command_in_turn(message, handle)
         return
     await link.request(message, BluetoothGATTWriteResponse, handle)
+
+
+def max_command(mtu: int) -> int:
+    """Return the bytes that fit into one write command: the MTU less opcode and handle."""
+    return mtu - 3
 
 
 def _check_command(link: Link, data: bytes) -> None:

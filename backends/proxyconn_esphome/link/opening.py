@@ -134,7 +134,7 @@ async def _leave_old_link(proxy: ConnectingProxy, link: Link, timeout: float) ->
 
 
 async def _claim_slot(proxy: ConnectingProxy, link: Link, timeout: float) -> None:
-    if link.address in proxy.ledger.claims:
+    if proxy.ledger.has_claim(link.address):
         return
     if not proxy.ledger.available:
         # The last report may have been lost: the firmware does not send one again.
@@ -151,7 +151,7 @@ def _confirm_slot(proxy: ConnectingProxy, link: Link) -> None:
     a new session knows of no claims.
     """
     ledger = proxy.ledger
-    if not (ledger.free and (link.address in ledger.claims or ledger.claim(link.address))):
+    if not (ledger.free and (ledger.has_claim(link.address) or ledger.claim(link.address))):
         raise _no_slot(proxy, link)
 
 

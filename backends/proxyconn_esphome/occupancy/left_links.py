@@ -22,12 +22,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from bluetooth_data_tools import int_to_bluetooth_address
 
 from proxyconn.radio import AllocationChangeEvent, HeldLinks, SlotLedger, SlotQueue, Whose
+from proxyconn_esphome.occupancy.slot_use import SlotUse
 
 END_TIME: Final = 1.0
 """Seconds for the links of a client that has just gone to end: 0.1 s until the proxy asks for it,
@@ -114,13 +114,13 @@ class LeftLinks:
         """
         self._ours_until = ours_until
 
-    def on_slots(self, used: AbstractSet[str]) -> None:
-        """Take a slot report; `used` is what clients and attempts of ours have."""
+    def on_slots(self, use: SlotUse) -> None:
+        """Take a slot report; `use` is who of ours uses slots."""
         ledger = self._proxy.ledger
         if not (self._proxy.keeps_links and ledger.complete):
             return
-        now, unused = self._loop.time(), ledger.holders - used
-        self._held.left(self._radio, ledger.holders, used)
+        now, unused = self._loop.time(), use.unused
+        self._held.left(self._radio, ledger.holders, use.unheld)
         is_known = self._since or self._ours or self.foreign
         if not (unused or is_known or self._ours_until is not None):
             self._news.clear()

@@ -129,7 +129,7 @@ class Attempts:
         """A client begins to open a link."""
         self.opening.add(address)
         self._begun.add(address)
-        if address not in self._proxy.ledger.claims:
+        if not self._proxy.ledger.has_claim(address):
             # What is promised counts as under way already.
             self._proxy.tell_slots(())
 

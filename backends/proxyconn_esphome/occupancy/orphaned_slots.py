@@ -24,6 +24,7 @@ from proxyconn.radio import SlotLedger
 from proxyconn_esphome.link.dispatch import Dispatcher
 from proxyconn_esphome.occupancy.left_links import LeftLinks
 from proxyconn_esphome.occupancy.opening_attempts import Attempts
+from proxyconn_esphome.occupancy.slot_use import SlotUse, slot_use
 
 SETTLE_TIME = 5.0
 """Seconds for which a slot must have been an orphan: reports and answers cross on their way."""
@@ -59,11 +60,14 @@ class Probed(Protocol):
 
     Attributes:
         held: whether it is ours.
-        answers: how many probes have shown that.
     """
 
     held: bool
-    answers: int
+
+    @property
+    def answers(self) -> int:
+        """How many probes have shown that it is ours."""
+        ...
 
     def probe(self) -> None:
         """Find out whose it is. Raises RadioUnavailableError if the session ends."""
@@ -124,29 +128,27 @@ class Orphans:
     def __init__(self, proxy: SlotOwner) -> None:
         self._proxy = proxy
         self.known: dict[str, Orphan] = {}
-        self._before: frozenset[str] | None = None
+        self._before: tuple[frozenset[str], frozenset[str]] | None = None
 
     def clear(self) -> None:
         """The session has ended, and the proxy has dropped everything."""
         self.known.clear()
         self._before = None
 
-    def on_slots(self, used: AbstractSet[str], now: float) -> None:
+    def on_slots(self, use: SlotUse, now: float) -> None:
         """Take a slot report, and end what attempts wait behind. Raises RadioUnavailableError.
 
         Args:
-            used: addresses that clients and attempts had when it came.
+            use: who used slots when it came.
             now: the loop's time in seconds.
         """
-        proxy = self._proxy
-        holders, before = proxy.ledger.holders, self._before
+        proxy, unused, before = self._proxy, use.unused, self._before
         asked = proxy.attempts.since_report()
-        self._before = holders | used
+        self._before = proxy.ledger.holders, use.unheld
         if before is None or not (proxy.ledger.complete and proxy.subscription.held):
             return
         # What was ours a moment ago may be listed still, though its end has been told.
-        unused = holders - used
-        for address in unused - before - asked:
+        for address in unused.difference(*before, asked):
             self.known[address] = Orphan(now, proxy.subscription.answers)
         if proxy.attempts.opening and unused:
             for address in self._strays(unused, now) & self.known.keys():
@@ -175,8 +177,7 @@ class Orphans:
         proxy = self._proxy
         if not proxy.ledger.complete:
             return
-        used = proxy.attempts.under_way | {link.address for link in proxy.dispatcher.links.values()}
-        strays = self._strays(proxy.ledger.holders - used, now)
+        strays = self._strays(slot_use(proxy).unused, now)
         for address in self.known.keys() - strays:
             del self.known[address]
         for address in strays:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from proxyconn.radio import RadioUnavailableError
 from proxyconn_esphome.occupancy.orphaned_slots import Orphans, SlotOwner
+from proxyconn_esphome.occupancy.slot_use import SlotUse
 from proxyconn_esphome.session.scan_mode import ScanMode, ScanningProxy
 from proxyconn_esphome.session.silence_watchdog import RUNG_TIME, SILENT, Step, Watchdog
-from proxyconn_esphome.session.subscription import Subscription
+from proxyconn_esphome.session.subscription.subscription import Subscription
 from proxyconn_esphome.wire.problems import Problem
 
 TICK = 5.0
@@ -103,9 +103,9 @@ class Upkeep:
         except RadioUnavailableError as exc:
             _LOGGER.debug("%s: its scan mode could not be restored: %s", self._proxy.name, exc)
 
-    def on_slots(self, used: AbstractSet[str]) -> None:
-        """Take a slot report; `used` is what clients and attempts had when it came."""
-        self._run(lambda: self.orphans.on_slots(used, self._loop.time()))
+    def on_slots(self, use: SlotUse) -> None:
+        """Take a slot report; `use` is who used slots when it came."""
+        self._run(lambda: self.orphans.on_slots(use, self._loop.time()))
 
     def on_heard(self) -> None:
         """Take note of an advertisement."""

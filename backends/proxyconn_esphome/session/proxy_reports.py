@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
 from typing import Any, Protocol
 
 from bluetooth_data_tools import int_to_bluetooth_address
 
 from proxyconn.radio import AllocationChangeEvent, Report, SlotQueue
-from proxyconn_esphome.session.other_clients import OtherClients
+from proxyconn_esphome.occupancy.slot_use import slot_use
 from proxyconn_esphome.session.periodic_checks import Upkeep, WatchedProxy
+from proxyconn_esphome.session.subscription.other_clients import OtherClients
 from proxyconn_esphome.wire.messages import (
     BluetoothConnectionsFreeResponse,
     BluetoothLERawAdvertisementsResponse,
@@ -20,8 +20,6 @@ from proxyconn_esphome.wire.messages import (
 MOST_HOLDERS = 1024
 """Addresses taken from one slot report; ESPHome has at most 9 slots (esp32_ble max_connections), a
 proxy that lends a whole fleet has that many for each radio."""
-
-_ADDRESS = attrgetter("address")
 
 
 class ReportingProxy(WatchedProxy, Protocol):
@@ -75,18 +73,19 @@ class Inbox:
 
     def _on_slots(self, message: BluetoothConnectionsFreeResponse) -> None:
         proxy = self._proxy
-        listed = message.allocated[:MOST_HOLDERS]
-        held = [int_to_bluetooth_address(number) for number in listed if number]
+        # A proxy may list a hundred: nothing here takes a step of Python for each of them.
+        listed = filter(None, message.allocated[:MOST_HOLDERS])
+        held = list(map(int_to_bluetooth_address, listed))
         events = proxy.ledger.update(
             message.free, message.limit, held, self._of_others(held) if proxy.is_shared else ()
         )
-        used = proxy.attempts.under_way.union(map(_ADDRESS, proxy.dispatcher.links.values()))
-        proxy.left.on_slots(used)
+        use = slot_use(proxy)
+        proxy.left.on_slots(use)
         proxy.other_clients.on_slots()
         proxy.subscription.on_slots()
         proxy.attempts.on_slots()
         proxy.dispatcher.reconcile(proxy.ledger)
-        proxy.upkeep.on_slots(used)
+        proxy.upkeep.on_slots(use)
         proxy.queue.notify()
         proxy.update()
         proxy.tell_slots(events)

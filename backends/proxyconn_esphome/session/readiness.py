@@ -11,9 +11,9 @@ from aioesphomeapi.model import BluetoothProxyFeature
 from proxyconn.radio import RadioState, RadioUnavailableError, UnsupportedError
 from proxyconn_esphome.occupancy.opening_attempts import Attempts
 from proxyconn_esphome.session.listener import SessionListener, SessionView
-from proxyconn_esphome.session.other_clients import OtherClients
 from proxyconn_esphome.session.periodic_checks import Upkeep
-from proxyconn_esphome.session.subscription import Subscription
+from proxyconn_esphome.session.subscription.other_clients import OtherClients
+from proxyconn_esphome.session.subscription.subscription import Subscription
 from proxyconn_esphome.session.unreachable import Absence
 from proxyconn_esphome.wire.problems import Problem
 

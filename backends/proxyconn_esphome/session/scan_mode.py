@@ -9,8 +9,8 @@ from aioesphomeapi.model import BluetoothProxyFeature, DeviceInfo
 from google.protobuf.message import Message
 
 from proxyconn.radio import RadioUnavailableError
-from proxyconn_esphome.session.rivals import version_of
-from proxyconn_esphome.session.subscription import Subscription
+from proxyconn_esphome.session.subscription.rivals import version_of
+from proxyconn_esphome.session.subscription.subscription import Subscription
 from proxyconn_esphome.wire.messages import (
     BluetoothScannerMode,
     BluetoothScannerSetModeRequest,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from aioesphomeapi.core import APIConnectionError, InvalidEncryptionKeyAPIError
-from aioesphomeapi.model import BluetoothProxyFeature, DeviceInfo
+from aioesphomeapi.model import DeviceInfo
 from google.protobuf.message import Message
 from zeroconf.asyncio import AsyncZeroconf
 
@@ -24,20 +24,21 @@ from proxyconn.radio import (
 )
 from proxyconn_esphome.link.command_flow import CommandFlow
 from proxyconn_esphome.link.dispatch import Dispatcher
-from proxyconn_esphome.link.gatt_cache import GattCache
 from proxyconn_esphome.link.link import Link
+from proxyconn_esphome.link.services.gatt_cache import GattCache
 from proxyconn_esphome.occupancy.left_links import LeftLinks
 from proxyconn_esphome.occupancy.opening_attempts import Attempts
 from proxyconn_esphome.session import readiness
 from proxyconn_esphome.session.diagnostics import diagnostics
 from proxyconn_esphome.session.listener import Listeners
-from proxyconn_esphome.session.other_clients import OtherClients, only_looked_at
 from proxyconn_esphome.session.periodic_checks import Upkeep
 from proxyconn_esphome.session.proxy_reports import Inbox
-from proxyconn_esphome.session.subscription import Subscription
+from proxyconn_esphome.session.self_description import SelfDescription
+from proxyconn_esphome.session.subscription.other_clients import OtherClients, only_looked_at
+from proxyconn_esphome.session.subscription.subscription import Subscription
 from proxyconn_esphome.session.unreachable import Absence
 from proxyconn_esphome.wire.connection import Connection
-from proxyconn_esphome.wire.identity import SHARED_PROJECT, stranger
+from proxyconn_esphome.wire.identity import stranger
 from proxyconn_esphome.wire.messages import (
     BluetoothDeviceRequest,
     BluetoothDeviceRequestType,
@@ -60,7 +61,7 @@ Admit = Callable[["ProxySession", DeviceInfo], bool]
 _LOGGER = logging.getLogger(__name__)
 
 
-class ProxySession(Listeners):
+class ProxySession(SelfDescription, Listeners):
     """Keeps one proxy connected, and everything that goes over that connection.
 
     Args:
@@ -78,8 +79,6 @@ class ProxySession(Listeners):
     Attributes:
         state: how it is doing.
         problem: why it is not ready; None if it is, or if that is no news yet.
-        mac: 12 lower-case hex digits; None until they are known.
-        said_mac: those that it says it has, though it could not prove it.
         reach: its addresses, and the connection to one of them.
     """
 
@@ -96,15 +95,10 @@ class ProxySession(Listeners):
         subscribe: Subscribe = Subscribe.ALWAYS,
         held: HeldLinks | None = None,
     ) -> None:
-        super().__init__()
+        SelfDescription.__init__(self, expected_mac, announced_as)
+        Listeners.__init__(self)
         self.state = RadioState.CONNECTING
         self.problem: Problem | None = None
-        self.mac = expected_mac
-        self.said_mac: str | None = None
-        self.info: DeviceInfo | None = None
-        self.features = BluetoothProxyFeature(0)
-        self._announced_as = announced_as
-        self._label: str | None = None
         self.cache = cache or GattCache()
         self.reach = Reach(proxy, self, zeroconf, expected_mac, others)
         self.ledger = SlotLedger(self.name)
@@ -130,31 +124,10 @@ class ProxySession(Listeners):
         """Where the proxy is now, and its key."""
         return self.reach.proxy
 
-    @property
-    def name(self) -> str:
-        """What people call the proxy: its node name, unless that needs to be told apart."""
-        return self._label or self.node_name
-
-    @property
-    def node_name(self) -> str:
-        """The name in the proxy's YAML; host and port until it is known."""
-        if self.info:
-            return self.info.name
-        return self.proxy.name or self._announced_as or f"{self.proxy.host}:{self.proxy.port}"
-
     def call(self, label: str) -> None:
         """Have the proxy called otherwise than by its node name."""
-        self._label = self.ledger.name = label
-
-    @property
-    def connectable(self) -> bool:
-        """Whether the proxy opens links, as we need it: with remote caching (API 1.7, 2023.2)."""
-        return readiness.OPENS_LINKS in self.features
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether the proxy lends a fleet to several programs at once."""
-        return self.info is not None and self.info.project_name == SHARED_PROJECT
+        super().call(label)
+        self.ledger.name = label
 
     @property
     def is_up(self) -> bool:
@@ -257,12 +230,6 @@ class ProxySession(Listeners):
         """Return the last slot report; None before the first."""
         return self.ledger.allocations()
 
-    def require(self, feature: BluetoothProxyFeature, what: str, since: str) -> None:
-        """Raise UnsupportedError unless the proxy has `feature`, which came with `since`."""
-        if feature not in self.features:
-            version = self.info.esphome_version if self.info else "unknown"
-            raise readiness.too_old(self.name, version, what, since)
-
     def require_connectable(self) -> None:
         """Raise unless the proxy can be asked for a link now.
 
@@ -293,13 +260,9 @@ class ProxySession(Listeners):
         if problem := stranger(info, self.proxy, self.mac):
             self._refuse(connection, problem)
             return
-        if self.info is None or self.info.name != info.name:
-            self._label = None
-        self.mac, self.info = info.mac_address.replace(":", "").lower(), info
-        connection.expect_mac(self.mac)
+        connection.expect_mac(self.has_said(info, connection.features(info)))
         self.reach.settle()
         self.ledger.name = self.name
-        self.features = connection.features(info)
         if not self.features:
             self.absence.failed(NOT_A_PROXY)
             self.update()

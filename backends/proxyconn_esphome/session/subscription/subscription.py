@@ -9,17 +9,15 @@ is lost. What shows whose it is:
 | sign | it is ours |
 |---|---|
 | an advertisement, or a scanner state (sent in answer to a subscription that is granted) | yes |
-| the probe: a disconnect request for an address that nobody has is answered to the subscriber, |  |
-| a request for slots to whoever asked; both answers arrive | yes |
-| only the slots arrive, twice in a row | no |
-| neither arrives | unknown: the connection hangs, and its keepalive will tell |
+| both answers to a probe arrive (`probe.py`) | yes |
+| only the slots arrive, MOST_MISSES times in a row | no |
+| neither arrives | unknown |
 
 Only a proxy that opens links answers the probe. One that only listens is asked for the
 subscription again when it is silent: if it is heard again right after, somebody had taken it.
 
 A subscription that was never ours is DENIED, and asked for again after RETRY_AFTER. One that was is
-ROBBED: it is taken back at once, but if it is lost again within FIGHT_TIME, then only after a wait
-of BACK_OFF, for two clients that take it from each other would both hear nothing.
+ROBBED, and taken back as soon as `taking_back.py` says.
 
 The subscription is never given back while the session lives: a proxy without a subscriber drops
 every link.
@@ -37,7 +35,14 @@ from aioesphomeapi.model import BluetoothProxyFeature, DeviceInfo
 from google.protobuf.message import Message
 
 from proxyconn.radio import RadioState, RadioUnavailableError, Subscribers
-from proxyconn_esphome.session.rivals import SOMEBODY, TAKEN_OVER_SINCE, Rivals, version_of
+from proxyconn_esphome.session.subscription.probe import Probe
+from proxyconn_esphome.session.subscription.rivals import (
+    SOMEBODY,
+    TAKEN_OVER_SINCE,
+    Rivals,
+    version_of,
+)
+from proxyconn_esphome.session.subscription.taking_back import TakingBack
 from proxyconn_esphome.wire.messages import SubscribeBluetoothLEAdvertisementsRequest
 from proxyconn_esphome.wire.problems import Problem
 
@@ -47,24 +52,8 @@ RAW_ADVERTISEMENTS = 1
 RETRY_AFTER = (5.0, 10.0, 30.0, 60.0)
 """Seconds to wait for the proof, before each new subscription; the last is repeated."""
 
-PROBE_NUMBER = 0x000000000001
-"""Address that no device has: the first one of the first OUI that was ever given out."""
-
-PROBE_TIMEOUT = 3.0
-"""Seconds for a proxy to answer a probe."""
-
-LATE_TIME = 1.0
-"""Seconds for the first answer to come after the second, which is given behind it: what a full
-socket refused is sent again each 0.1 s (bluetooth_proxy.cpp, since ESPHome 2026.8)."""
-
 MOST_MISSES = 2
 """Probes that must fail: one answer alone can be lost when the proxy's socket is full."""
-
-FIGHT_TIME = 300.0
-"""Seconds for which a subscription must last to be taken back at once when it is lost again."""
-
-BACK_OFF = (300.0, 600.0, 1800.0)
-"""Seconds to leave it to the other client otherwise; the last is repeated."""
 
 DENIED = Problem(
     RadioState.DENIED,
@@ -158,9 +147,7 @@ class Subscription:
         held: whether it is ours.
         problem: DENIED or ROBBED; None while it is ours, or not decided.
         denied: what is said while another client holds it.
-        probed_at: when a probe last showed that it is ours, in the loop's seconds.
-        proven_at: when any sign last showed that.
-        answers: how many probes have.
+        proven_at: when any sign last showed that it is ours, in the loop's seconds.
         rivals: who has it instead.
     """
 
@@ -170,16 +157,22 @@ class Subscription:
         self.held = False
         self.problem: Problem | None = None
         self.denied = DENIED
-        self.probed_at = self.proven_at = float("-inf")
-        self.answers = 0
+        self.proven_at = float("-inf")
         self._tries = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._probing: asyncio.TimerHandle | None = None
-        self._answered = False
-        self._misses = 0
-        self._taken_back_at: float | None = None
-        self._fights = 0
+        self._probe = Probe(proxy, lambda: self._run(self._missed))
+        self._taking_back = TakingBack()
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def probed_at(self) -> float:
+        """When a probe last showed that it is ours, in the loop's seconds."""
+        return self._probe.answered_at
+
+    @property
+    def answers(self) -> int:
+        """How many probes have shown that it is ours."""
+        return self._probe.answers
 
     @property
     def can_be_probed(self) -> bool:
@@ -195,8 +188,7 @@ class Subscription:
         """Subscribe on a new session. Raises RadioUnavailableError if it is ending."""
         self.stop()
         self._tries = 0
-        if self._taken_back_at is not None:
-            self._taken_back_at = self._loop.time()
+        self._taking_back.began_anew(self._loop.time())
         self._ask()
         if BluetoothProxyFeature.FEATURE_STATE_AND_MODE in self._proxy.features:
             return
@@ -210,7 +202,7 @@ class Subscription:
         """Stop asking: the session has ended."""
         self.rivals.stop()
         self._cancel()
-        self._end_probe()
+        self._probe.stop()
         self.held = False
         self.problem = None
 
@@ -220,7 +212,7 @@ class Subscription:
         Raises:
             RadioUnavailableError: the session is ending.
         """
-        if self._is_at_risk and self._fought_lately():
+        if self._is_at_risk and self._taking_back.is_recent(self._loop.time()):
             self.rob()
         else:
             self._subscribe()
@@ -229,7 +221,7 @@ class Subscription:
         """Take note that a silent session is not silent any more since it was renewed."""
         if self._is_at_risk:
             _LOGGER.info("%s: another client had taken over its subscription", self._proxy.name)
-            self._taken_back_at = self._loop.time()
+            self._taking_back.took(self._loop.time())
 
     @property
     def _is_at_risk(self) -> bool:
@@ -243,7 +235,7 @@ class Subscription:
 
     def prove(self) -> None:
         """Take note that the subscription is ours."""
-        self._misses = 0
+        self._probe.misses = 0
         self.proven_at = self._loop.time()
         if self.held:
             return
@@ -289,12 +281,7 @@ class Subscription:
 
     def probe(self) -> None:
         """Find out whose the subscription is. Raises RadioUnavailableError if the session ends."""
-        if self._probing:
-            return
-        self._answered = False
-        self._proxy.send_disconnect(PROBE_NUMBER)
-        self._proxy.request_slots()
-        self._probing = self._loop.call_later(PROBE_TIMEOUT, self._run, self._probed)
+        self._probe.ask()
 
     def doubt(self) -> None:
         """Find out whether it is still ours, if another client can have taken it over."""
@@ -303,36 +290,20 @@ class Subscription:
 
     def on_notice(self, number: int) -> bool:
         """Take connected=false for an address; return whether it answers a probe."""
-        if number != PROBE_NUMBER:
-            return False
-        self._end_probe()
-        self.probed_at = self._loop.time()
-        self.answers += 1
-        self.prove()
-        return True
+        if answers := self._probe.on_notice(number):
+            self.prove()
+        return answers
 
     def on_slots(self) -> None:
         """Take a slot report: the proxy answers us, whoever the subscriber is."""
-        if self._probing and not self._answered:
-            self._probing.cancel()
-            self._probing = self._loop.call_later(LATE_TIME, self._run, self._probed)
-        self._answered = True
+        self._probe.on_slots()
 
-    def _probed(self) -> None:
-        self._end_probe()
-        if not self._answered:
-            return
-        self._misses += 1
-        if self._misses < MOST_MISSES:
+    def _missed(self) -> None:
+        if self._probe.misses < MOST_MISSES:
             self.rivals.look()
             self.probe()
         elif self.held:
             self.rob()
-
-    def _end_probe(self) -> None:
-        if self._probing:
-            self._probing.cancel()
-            self._probing = None
 
     def rob(self) -> None:
         """Take note that another client has the subscription now, and take it back in time.
@@ -340,7 +311,7 @@ class Subscription:
         Raises:
             RadioUnavailableError: the session is ending.
         """
-        wait = self._wait_before_taking_back()
+        wait = self._taking_back.wait(self._loop.time())
         problem = ROBBED
         if rival := self.rivals.name:
             problem = replace(ROBBED, seen=ROBBED.seen.replace(SOMEBODY, rival), advice=SHARE)
@@ -351,7 +322,7 @@ class Subscription:
             f" (not taken back for {wait:g} s)" if wait else " (taking it back)",
         )
         self._cancel()
-        self._misses = 0
+        self._probe.misses = 0
         self.held = False
         self.problem = problem
         self._proxy.on_robbed(problem, gives_way=bool(wait))
@@ -362,20 +333,9 @@ class Subscription:
 
     def take_back(self) -> None:
         """Subscribe anew. Raises RadioUnavailableError if the session is ending."""
-        self._taken_back_at = self._loop.time()
+        self._taking_back.took(self._loop.time())
         self._tries = 0
         self._ask()
-
-    def _wait_before_taking_back(self) -> float:
-        if not self._fought_lately():
-            self._fights = 0
-            return 0.0
-        self._fights += 1
-        return BACK_OFF[min(self._fights, len(BACK_OFF)) - 1]
-
-    def _fought_lately(self) -> bool:
-        taken = self._taken_back_at
-        return taken is not None and self._loop.time() - taken <= FIGHT_TIME
 
     # Timers
 

@@ -29,7 +29,7 @@ from aioesphomeapi.model import DeviceInfo
 
 from proxyconn.radio import RadioState, RadioUnavailableError, Subscribe, UnsupportedError
 from proxyconn_esphome.occupancy.left_links import END_TIME, LeftLinks
-from proxyconn_esphome.session.rivals import TAKEN_OVER_SINCE, Rivals, version_of
+from proxyconn_esphome.session.subscription.rivals import TAKEN_OVER_SINCE, Rivals, version_of
 from proxyconn_esphome.wire.problems import Problem
 
 LOOK_EVERY = 2.0

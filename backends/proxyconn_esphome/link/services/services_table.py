@@ -14,7 +14,8 @@ from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from google.protobuf.message import DecodeError
 
-from proxyconn_esphome.link.gatt_cache import KnownDevice
+from proxyconn.radio import ServiceTable
+from proxyconn_esphome.link.services.gatt_cache import KnownDevice
 from proxyconn_esphome.wire.messages import BluetoothGATTGetServicesResponse
 
 BASE_UUID_TAIL = "-0000-1000-8000-00805f9b34fb"
@@ -39,7 +40,7 @@ def service_collection(
     Raises:
         ValueError: a message carries neither a short nor a whole UUID.
     """
-    collection = BleakGATTServiceCollection()
+    collection = ServiceTable()
     for service in (service for message in messages for service in message.services):
         bleak_service = BleakGATTService(
             None, service.handle, uuid_text(service.uuid, service.short_uuid)
@@ -100,7 +101,7 @@ def only_services(
     collection: BleakGATTServiceCollection, wanted: Collection[str]
 ) -> BleakGATTServiceCollection:
     """Return the part of a collection whose services have one of the `wanted` UUIDs."""
-    part = BleakGATTServiceCollection()
+    part = ServiceTable()
     for service in collection:
         if service.uuid not in wanted:
             continue

@@ -12,6 +12,7 @@ from lru import LRU
 
 from proxyconn.radio import Memory, NoMemory
 from proxyconn_esphome.link.connecting_proxy import ConnectingProxy
+from proxyconn_esphome.link.gatt_operations import max_command
 
 SERVICES = "services"
 """Kind of fact: the messages that tell a device's services, and its MTU."""
@@ -24,11 +25,6 @@ MIN_MTU = 23
 
 MAX_MTU = 517
 """Bytes: the largest ATT MTU of an ESP32 (ESP_GATT_MAX_MTU_SIZE)."""
-
-
-def max_command(mtu: int) -> int:
-    """Return the bytes that fit into one write command: the MTU less opcode and handle."""
-    return mtu - 3
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ import logging
 from proxyconn.radio import RadioError
 from proxyconn_esphome.link import gatt_operations as operations
 from proxyconn_esphome.link.connecting_proxy import ConnectingProxy
-from proxyconn_esphome.link.gatt_cache import KnownDevice
 from proxyconn_esphome.link.link import Link
+from proxyconn_esphome.link.services.gatt_cache import KnownDevice
 
 OTHERS_TIMEOUT = 2.0
 """Seconds that a connect waits for proxies that it does not go through; they answer at once."""
