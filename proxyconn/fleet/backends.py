@@ -124,11 +124,26 @@ class Backends:
             await self._use(self._lent)
 
     async def aclose(self) -> None:
-        """Let every radio go; idempotent."""
-        if self._link:
-            await self._link.aclose()
-        await asyncio.gather(*(backend.aclose() for backend in self._running.values()))
-        self._running.clear()
+        """Let every radio go; idempotent.
+
+        One backend that fails, or is cancelled, keeps no other one from its end; what it raised is
+        raised, and it is asked again by the next call.
+        """
+        try:
+            if self._link:
+                await self._link.aclose()
+        finally:
+            endings = map(self._end, list(self._running))
+            outcomes = await asyncio.gather(*endings, return_exceptions=True)
+        errors = [one for one in outcomes if isinstance(one, BaseException)]
+        for error in errors[1:]:
+            _LOGGER.error("a backend was not closed", exc_info=error)
+        if errors:
+            raise errors[0]
+
+    async def _end(self, name: str) -> None:
+        await self._running[name].aclose()
+        self._running.pop(name, None)
 
     async def _use(self, lent: Lent) -> None:
         """Use what an owner lends, and what the user named that it does not have."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -161,18 +162,17 @@ class Fleet:
     async def aclose(self) -> None:
         """Close every session; its devices cannot be connected any more.
 
-        Idempotent; if it is cancelled, calling it again finishes the work.
+        Idempotent; if it fails or is cancelled, calling it again finishes the work.
         """
         if self._look:
             self._look.cancel()
             self._look = None
-        if self._hub:
-            self._hub.close()
-        if self._backends:
-            await self._backends.aclose()
-        if self._hub:
-            await self._hub.dropped.aclose()
-        await self._state.aclose()
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self._state.aclose)
+            if self._hub and self._backends:
+                self._hub.close()
+                last_first.push_async_callback(self._hub.dropped.aclose)
+                last_first.push_async_callback(self._backends.aclose)
 
     async def reconfigure(
         self,
