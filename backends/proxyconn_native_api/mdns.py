@@ -162,8 +162,13 @@ class Announcer:
             raise AnnounceError(str(exc) or type(exc).__name__) from exc
 
     async def stop(self) -> None:
-        """Say goodbye; idempotent."""
+        """Say goodbye; idempotent. Raises AnnounceError if that cannot be said."""
         zeroconf, self._zeroconf = self._zeroconf, None
-        if zeroconf is not None:
+        if zeroconf is None:
+            return
+        try:
             await zeroconf.async_unregister_all_services()
+        except (Error, OSError) as exc:
+            raise AnnounceError(str(exc) or type(exc).__name__) from exc
+        finally:
             await zeroconf.async_close()

@@ -5,6 +5,7 @@ One that cannot be announced is served all the same, and that is logged.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import Final
@@ -16,6 +17,9 @@ MAX_NAME: Final = 31
 
 MAC_DIGITS: Final = 6
 """Digits of its MAC address that `name_add_mac_suffix` puts behind a node's name (ESPHome)."""
+
+GOODBYE: Final = 5.0
+"""Seconds for saying goodbye, which takes three packets in 0.25 s (RFC 6762 section 8.3)."""
 
 _NOT_IN_A_NAME: Final = re.compile("[^a-z0-9-]")
 
@@ -50,14 +54,19 @@ class Announcements:
         self._host = host
         self._announcer: Announcer | None = None
 
+    async def start(self) -> Announcer:
+        """Begin to speak mDNS, if that is not begun. Raises AnnounceError."""
+        if self._announcer is None:
+            announcer = Announcer(None if self._host == EVERY_ADDRESS else self._host)
+            await announcer.start(())
+            self._announcer = announcer
+        return self._announcer
+
     async def add(self, proxy: Announced, name: str) -> None:
         """Announce a proxy that is listening, by a name like `name`."""
         try:
-            if self._announcer is None:
-                announcer = Announcer(None if self._host == EVERY_ADDRESS else self._host)
-                await announcer.start(())
-                self._announcer = announcer
-            await self._announcer.add(proxy, instance_of(name, proxy.mac))
+            announcer = await self.start()
+            await announcer.add(proxy, instance_of(name, proxy.mac))
         except AnnounceError as exc:
             _LOGGER.error(
                 "%s is not announced by mDNS: %s; name it to its clients by its address, port %d",
@@ -67,7 +76,12 @@ class Announcements:
             )
 
     async def aclose(self) -> None:
-        """Say goodbye; idempotent."""
+        """Say goodbye, as far as that can be; idempotent."""
         announcer, self._announcer = self._announcer, None
-        if announcer:
-            await announcer.stop()
+        if announcer is None:
+            return
+        try:
+            async with asyncio.timeout(GOODBYE):
+                await announcer.stop()
+        except (TimeoutError, AnnounceError) as exc:
+            _LOGGER.warning("mDNS was not told goodbye: %s", exc or "it does not answer")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import typer
 from bleak.exc import BleakError
@@ -33,6 +30,7 @@ from proxyconn_cluster.fence import FencedLoop
 from proxyconn_cluster.joining import CannotJoinError, member_of
 from proxyconn_cluster.settings import ClusterSettings
 from proxyconn_owner import options
+from proxyconn_owner.ending import Ending
 from proxyconn_owner.identity import UnusableStateError, load_identity, read_identity
 from proxyconn_owner.notices import Notices
 from proxyconn_owner.service import Owner, PortTakenError, serving
@@ -41,8 +39,6 @@ from proxyconn_owner.single import OwnerRunningError, only_owner
 from proxyconn_owner.supervision import Supervisor
 from proxyconn_web.access import TokenError
 from proxyconn_web.extra import MissingExtraError
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -108,9 +104,14 @@ def _lend(
     """Be this user's owner until told to end."""
     # It is not a client of another owner, nor of itself.
     own = replace(settings, owner=False)
+    serve = partial(_serve, own, wanted, folder, notices, shared)
     try:
         with only_owner(runtime_folder()):
-            run(_serve(own, wanted, folder, notices, shared), _loop_for(shared))
+            make_loop = _loop_for(shared)
+            run(Ending().until_told(serve), make_loop)
+    except BrokenPipeError:
+        # Whoever read what it prints has gone: typer knows how to end quietly.
+        raise
     except (OwnerRunningError, StateError, ClusterExtraError, OSError) as exc:
         raise fail(describe(exc)) from None
 
@@ -165,10 +166,10 @@ async def _serve(
     folder: Path,
     notices: Notices,
     shared: ClusterSettings | None,
+    ending: Ending,
 ) -> None:
     try:
         async with (
-            _until_told() as told,
             member_of(shared) as member,
             open_fleet(
                 settings,
@@ -178,12 +179,13 @@ async def _serve(
             member.sharing(fleet) if member else nullcontext(),
         ):
             if serve_settings.mirrored:
-                await _or_told(all_settled(fleet, settings), told)
+                await all_settled(fleet, settings)
             async with serving(fleet, serve_settings, folder, runtime_folder(), notices) as owner:
                 notices.ready(owner)
                 reload = partial(_reload, settings, owner, notices)
                 async with Supervisor(settings.file, reload):
-                    await told.wait()
+                    ending.clients_are_welcome()
+                    await ending.told.wait()
                 notices.stopping()
     except (PortTakenError, StateError, TokenError, MissingExtraError, CannotJoinError) as exc:
         raise CommandFailedError(str(exc)) from None
@@ -205,34 +207,3 @@ async def _reload(settings: Settings, owner: Owner, notices: Notices) -> None:
         notices.reloaded(describe(exc))
     else:
         notices.reloaded(None)
-
-
-async def _or_told(waiting: Coroutine[Any, Any, None], told: asyncio.Event) -> None:
-    """Wait for something, but not once it is time to go."""
-    loop = asyncio.get_running_loop()
-    tasks: list[asyncio.Task[Any]] = [
-        loop.create_task(waiting),
-        loop.create_task(told.wait()),
-    ]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _until_told() -> AsyncIterator[asyncio.Event]:
-    """Yield what is set by SIGTERM and by Ctrl-C: both end the owner in order."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    with contextlib.suppress(NotImplementedError, RuntimeError):
-        for number in SIGNALS:
-            loop.add_signal_handler(number, told.set)
-    try:
-        yield told
-    finally:
-        with contextlib.suppress(NotImplementedError, RuntimeError):
-            for number in SIGNALS:
-                loop.remove_signal_handler(number)

@@ -13,7 +13,8 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from proxyconn.radio import Radio
 from proxyconn.state.file import StateError
-from proxyconn_native_api.mdns import SERVICE_TYPE
+from proxyconn_native_api.mdns import SERVICE_TYPE, Announcer
+from proxyconn_owner import announcing
 from proxyconn_owner.announcing import MAX_NAME, instance_of
 from proxyconn_owner.identity import Identity, load_identity, with_places
 from proxyconn_owner.mirroring import Mirror
@@ -77,6 +78,27 @@ async def test_what_cannot_be_announced_is_served(
     await house.owner.announcements.add(again.owner.proxies[None], name)
     assert f"{name} is not announced" in caplog.text
     assert await announced(name) == house.port()
+
+
+async def test_goodbye_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """mDNS that hangs does not keep an owner from closing links."""
+
+    class Hanging(Announcer):
+        async def stop(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await super().stop()
+
+    monkeypatch.setattr(announcing, "Announcer", Hanging)
+    monkeypatch.setattr(announcing, "GOODBYE", 0.01)
+    announcements = announcing.Announcements("127.0.0.1")
+    await announcements.start()
+    async with asyncio.timeout(DEADLINE):
+        await announcements.aclose()
+    assert "was not told goodbye" in caplog.text
 
 
 def ports(count: int) -> int:
