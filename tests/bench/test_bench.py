@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from scripts.benchmarks.cluster.linear import Point, from_alone, from_line
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -21,7 +23,7 @@ def bench(*arguments: str) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -63,6 +65,35 @@ def test_cluster_reads_connects_and_passes_on() -> None:
     found = bench("cluster", "--tiny")
     for figure in ("reads", "connects"):
         assert found["samples"][figure].keys() == {"alone", "owner", "bus"}
+    assert [(one["proxies"], one["owners"]) for one in found["growth"]] == [
+        *((0, 1), (0, 2)),
+        *((4, 1), (4, 2)),
+    ]
     for one in found["growth"]:
-        assert len(one["idle"]) == len(one["telling"]) == one["owners"]
-        assert one["passed_on"] > 0.5 * one["sent"] > 0
+        assert {phase: len(used) for phase, used in one["used"].items()} == {
+            "quiet": one["owners"],
+            "telling": one["owners"],
+        }
+        if one["proxies"]:
+            assert one["passed_on"] > 0.5 * one["sent"] > 0
+    assert found["linear"]["quiet, an owner without a proxy, % of a core"] > 0
+
+
+def test_what_grows_with_proxies_alone_is_on_the_line() -> None:
+    """An owner's own cost does not count for its proxies; what is beyond both is a deviation."""
+
+    def point(owners: int, proxies: float, times: float = 1.0) -> Point:
+        base = 0.01 * owners
+        return Point(owners, proxies, times * (base + 0.002 * proxies), base)
+
+    on_it = [point(owners, all_of_them / owners) for owners in (1, 2) for all_of_them in (10, 100)]
+    assert from_line(on_it) == pytest.approx([0.0] * 4)
+    assert on_it[0].each == pytest.approx(0.002)
+    assert from_line([*on_it, point(1, 100, 1.2)])[-1] == pytest.approx(0.2)
+
+
+def test_what_owners_cost_each_other_is_told() -> None:
+    """It is compared with one owner that has as many proxies, measured or between two of those."""
+    alone = [Point(1, 10, 0.03, 0.01), Point(1, 30, 0.05, 0.01)]
+    others = [Point(2, 5, 0.02, 0.01), Point(2, 20, 0.06, 0.01), Point(2, 30, 0.04, 0.01)]
+    assert from_alone([*others, *alone]) == pytest.approx([0.0, 0.5, -0.2, 0.0, 0.0])

@@ -19,9 +19,9 @@ from proxyconn_cluster.serving.names import known_as
 MOST_WAITING: Final = 1024
 """Batches that wait to be sent; the oldest are lost first, as over the air."""
 
-TOGETHER: Final = 0.02
-"""Seconds for which batches are collected, a fifth of what a proxy takes to collect one: what is
-dear is to write to the connection, and to wake those who listen, not what is written."""
+TOGETHER: Final = 0.05
+"""Seconds for which batches are collected, half of what a proxy takes to collect one: what is dear
+is to write to the connection, and to wake those who listen, not what is written."""
 
 _LOGGER = logging.getLogger(__name__)
 

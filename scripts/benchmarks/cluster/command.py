@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from itertools import compress
+from statistics import fmean
 from typing import Any
 
-from . import bench
+from . import growth, linear, links
+from .size import FULL, QUICK, TINY
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -20,48 +23,96 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """Measure; return what was found, and a table of it."""
-    size = bench.TINY if chosen.tiny else bench.QUICK if chosen.quick else bench.FULL
+    size = TINY if chosen.tiny else QUICK if chosen.quick else FULL
     found: dict[str, Any] = {}
     lines: list[str] = []
     if chosen.only != "growth":
-        samples = bench.links(size)
+        samples = links.links(size)
         figures = link_figures(samples)
         found |= {"figures": figures, "samples": samples}
-        lines += [f"{name:<52} {value:9.3f}" for name, value in figures.items()]
+        lines += map(as_line, figures.items())
     if chosen.only != "links":
-        grown = bench.growth(size)
+        grown = growth.growth(size)
         found["growth"] = [{**asdict(one), "per_cpu_second": one.per_cpu_second} for one in grown]
-        lines += ["", *growth_table(grown)]
+        found["linear"] = linear_figures(grown)
+        lines += ["", *growth_table(grown), "", *map(as_line, found["linear"].items())]
     return found, "\n".join(lines)
 
 
-def link_figures(samples: bench.Samples) -> dict[str, float]:
+def link_figures(samples: links.Samples) -> dict[str, float]:
     """Return the figures of links: milliseconds, and how they compare."""
     figures: dict[str, float] = {}
     for figure in ("reads", "connects"):
         sides = samples[figure]
         for side, rows in sides.items():
             for name in ("median", "p99"):
-                figures[f"{figure}, {side}, {name}, ms"] = bench.middle(rows, name) * 1e3
+                figures[f"{figure}, {side}, {name}, ms"] = links.middle(rows, name) * 1e3
         for name in ("median", "p99"):
-            bus, alone = (bench.middle(sides[side], name) for side in ("bus", "alone"))
+            bus, alone = (links.middle(sides[side], name) for side in ("bus", "alone"))
             figures[f"{figure}, added by the bus, {name}, ms"] = (bus - alone) * 1e3
         for side in ("owner", "bus"):
-            ratio = bench.middle(sides[side], "median") / bench.middle(sides["alone"], "median")
+            ratio = links.middle(sides[side], "median") / links.middle(sides["alone"], "median")
             figures[f"{figure}, {side} / alone"] = ratio
     return figures
 
 
-def growth_table(grown: list[bench.Grown]) -> list[str]:
-    """Return the table of growth: CPU as a share of one core."""
+def linear_figures(grown: list[growth.Grown]) -> dict[str, float]:
+    """Return how far owners are from growing with their proxies, and nothing else."""
+    figures: dict[str, float] = {}
+    for phase in growth.PHASES:
+        points = [point for _, point in growth.points(grown, phase)]
+        several = [one.owners > 1 for one in points]
+        base = fmean({point.owners: point.base for point in points}.values())
+        figures[f"{phase}, an owner without a proxy, % of a core"] = 100 * base
+        for name, away in (
+            ("the straight line", linear.from_line(points)),
+            ("one owner with as many", list(compress(linear.from_alone(points), several))),
+        ):
+            figures[f"{phase}, most above {name}, %"] = 100 * max(away)
+            figures[f"{phase}, most below {name}, %"] = -100 * min(away)
+    return figures
+
+
+def growth_table(grown: list[growth.Grown]) -> list[str]:
+    """Return the table of growth, in percents of one core.
+
+    For each phase: CPU of an owner, on average and of the one with most; of each proxy, beyond an
+    owner without any; how far the first is from the straight line, and from one owner alone.
+    """
+    head = f"{'owner':>7} {'most':>6} {'proxy':>7} {'line':>6} {'alone':>6}"
     lines = [
-        f"{'proxies':>7} {'owners':>6} {'sent/s':>8} {'heard/s':>8} {'CPU idle':>9} "
-        f"{'telling':>8} {'worst':>6} {'program':>8} {'passed on/CPU s':>16}"
+        " " * 24 + "".join(f"| {phase:<36} " for phase in growth.PHASES) + "|",
+        f"{'proxies':>7} {'owners':>6} {'sent/s':>8} | {head} | {head} | {'program':>7} "
+        f"{'passed on/CPU s':>15}",
     ]
-    for one in grown:
-        idle, telling = sum(one.idle), sum(one.telling)
+    cells = {phase: growth_cells(grown, phase) for phase in growth.PHASES}
+    for number, one in enumerate(grown):
+        phases = " | ".join(cells[phase][number] for phase in growth.PHASES)
+        passed = f" {one.per_cpu_second:15.0f}" if one.proxies else ""
         lines.append(
-            f"{one.proxies:7} {one.owners:6} {one.sent:8.0f} {one.passed_on:8.0f} {idle:9.3f} "
-            f"{telling:8.3f} {max(one.telling):6.3f} {one.hearing:8.3f} {one.per_cpu_second:16.0f}"
+            f"{one.proxies:7} {one.owners:6} {one.sent:8.0f} | {phases} | "
+            f"{100 * one.program:7.2f}{passed}"
         )
     return lines
+
+
+def growth_cells(grown: list[growth.Grown], phase: str) -> list[str]:
+    """Return the part of each row that is of one phase."""
+    points = dict(growth.points(grown, phase))
+    every = list(points.values())
+    line = dict(zip(points, linear.from_line(every), strict=True))
+    alone = dict(zip(points, linear.from_alone(every), strict=True))
+    cells = []
+    for one in grown:
+        used = one.used[phase]
+        cell = f"{100 * fmean(used):7.2f} {100 * max(used):6.2f}"
+        if one.proxies:
+            cell += f" {100 * points[one].each:7.4f} {line[one]:+6.0%} {alone[one]:+6.0%}"
+        cells.append(f"{cell:<36}")
+    return cells
+
+
+def as_line(figure: tuple[str, float]) -> str:
+    """Return a figure with its name."""
+    name, value = figure
+    return f"{name:<60} {value:9.3f}"

@@ -1,7 +1,8 @@
 """An owner or a program, in a cluster or alone, in a process of its own.
 
-Arguments: its name, the broker's URL or nothing, and its proxies as JSON. Says when it is ready;
-then each line of standard input is an order, each line of the output its result.
+Arguments: whether it is an owner or a program, its name, the broker's URL or nothing, its proxies
+as JSON, and the seconds of its leases. Says when it is ready; then each line of standard input is
+an order, each line of the output its result.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any
 from bleak.uuids import normalize_uuid_16
 
 from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
-from proxyconn_cluster.bus.connection import opened
+from proxyconn.radio import OffersLinks, RadioState
+from proxyconn_cluster.fence import FencedLoop
 from proxyconn_cluster.joined import Place
-from proxyconn_cluster.members import Members
-from proxyconn_cluster.serving.serving import Serving, shared
+from proxyconn_cluster.membership import joined
 from proxyconn_cluster.settings import ClusterSettings
 
 from . import world
@@ -29,7 +30,7 @@ from . import world
 VALUE = normalize_uuid_16(world.VALUE)
 
 READY_WITHIN = 60.0
-"""Seconds for all proxies to be ready."""
+"""Seconds for all proxies to be ready, and for a device to be found."""
 
 
 class Member:
@@ -37,17 +38,15 @@ class Member:
 
     Args:
         fleet: its fleet.
-        serving: what it does for others; None if it is alone, or owns nothing.
     """
 
-    def __init__(self, fleet: Fleet, serving: Serving | None) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._serving = serving
         self._heard = 0
 
     async def reads(self, side: str, count: int) -> dict[str, float]:
         """Read one value again and again over one link."""
-        device = await self._fleet.find_device(world.address(side, world.READ))
+        device = await self._fleet.find_device(world.address(side, world.READ), READY_WITHIN)
         client = await establish_connection(BleakClientWithServiceCache, device, "bench")
         for _ in range(count // 10):
             await client.read_gatt_char(VALUE)
@@ -63,7 +62,7 @@ class Member:
 
     async def connects(self, side: str, count: int) -> dict[str, float]:
         """Connect and disconnect again and again; services are known after the first time."""
-        device = await self._fleet.find_device(world.address(side, world.CONNECTED))
+        device = await self._fleet.find_device(world.address(side, world.CONNECTED), READY_WITHIN)
         laps: list[float] = []
         for _ in range(count + 1):
             start = time.perf_counter()
@@ -82,11 +81,8 @@ class Member:
         self._heard += 1
 
     async def state(self) -> dict[str, float]:
-        """Say what was used, heard and passed on so far."""
-        sent = self._serving.telling.sent if self._serving else 0
-        devices = len(self._fleet.devices)
-        used = time.process_time()
-        return {"cpu": used, "heard": self._heard, "batches": sent, "devices": devices}
+        """Say what was used and heard so far."""
+        return {"cpu": time.process_time(), "heard": self._heard}
 
 
 def spread(laps: list[float]) -> dict[str, float]:
@@ -94,15 +90,27 @@ def spread(laps: list[float]) -> dict[str, float]:
     return {"median": statistics.median(laps), "p99": statistics.quantiles(laps, n=100)[98]}
 
 
-async def run(name: str, url: str, proxies: list[tuple[int, str]]) -> None:
+async def all_ready(fleet: Fleet, count: int) -> None:
+    """Wait until so many proxies of a fleet's own are ready. Raises TimeoutError."""
+    async with asyncio.timeout(READY_WITHIN):
+        while count > sum(  # noqa: ASYNC110 - others' radios would end `Fleet.ready`
+            radio.state is RadioState.READY and not isinstance(radio, OffersLinks)
+            for radio in fleet.radios
+        ):
+            await asyncio.sleep(0.05)
+
+
+async def run(part: str, name: str, url: str, proxies: list[tuple[int, str]], lease: float) -> None:
     """Do what standard input says until it ends."""
     loop = asyncio.get_running_loop()
+    settings = ClusterSettings((url,), name=name, lease=lease) if url else None
     async with AsyncExitStack() as stack:
-        members, place = None, None
-        if url:
-            settings = ClusterSettings((url,))
-            members = Members(await stack.enter_async_context(opened(settings, name)))
-            place = Place(settings, always=False, members=members)
+        membership, place = None, None
+        if settings and part == "owner":
+            membership = await stack.enter_async_context(joined(settings))
+            place = membership.place
+        elif settings:
+            place = Place(settings, always=False)
         fleet = Fleet(
             [Proxy("127.0.0.1", port, noise_psk=key) for port, key in proxies],
             discover=False,
@@ -110,13 +118,13 @@ async def run(name: str, url: str, proxies: list[tuple[int, str]]) -> None:
             owner=False,
             take=True,
             cluster=place,
+            tenure=membership.tenure if membership else None,
         )
         await stack.enter_async_context(fleet)
-        serving = None
-        if members and proxies:
-            serving = await stack.enter_async_context(shared(fleet, members))
-        await fleet.ready(max(len(proxies), 1), READY_WITHIN)
-        member = Member(fleet, serving)
+        if membership:
+            await stack.enter_async_context(membership.sharing(fleet))
+        await all_ready(fleet, len(proxies))
+        member = Member(fleet)
         orders: dict[str, Callable[..., Awaitable[dict[str, float]]]] = {
             "reads": member.reads,
             "connects": member.connects,
@@ -135,4 +143,8 @@ def say(result: object) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
+    # An owner in a cluster has this loop, as `proxyconn serve` gives it.
+    factory = FencedLoop if sys.argv[1] == "owner" and sys.argv[3] else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        part, name, url, proxies, lease = sys.argv[1:]
+        runner.run(run(part, name, url, json.loads(proxies), float(lease)))

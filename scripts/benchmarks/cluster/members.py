@@ -1,0 +1,31 @@
+"""Starts owners and programs, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Literal
+
+from scripts.benchmarks.process import Process
+
+
+def started(
+    stack: ExitStack,
+    part: Literal["owner", "program"],
+    name: str,
+    url: str,
+    proxies: Sequence[tuple[int, str]],
+    lease: float,
+) -> Process:
+    """Start one; it says a line when it is ready.
+
+    Args:
+        stack: ends it.
+        part: what it is.
+        name: what it is called.
+        url: of the broker; empty for one that is in no cluster.
+        proxies: port and key of each.
+        lease: seconds for which its leases are.
+    """
+    return Process(stack, "cluster.member", part, name, url, json.dumps(list(proxies)), str(lease))
