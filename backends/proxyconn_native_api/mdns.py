@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Final, Protocol
 
 import ifaddr
@@ -15,7 +16,12 @@ from proxyconn_native_api.noise import NOISE_NAME
 SERVICE_TYPE: Final = "_esphomelib._tcp.local."
 
 EVERY_ADDRESS: Final = "0.0.0.0"
-"""Where a server listens that is to be reached at every address."""
+"""Where a server listens that is to be reached at every IPv4 address."""
+
+EVERY_IPV6_ADDRESS: Final = "::"
+"""Where a server listens that is to be reached at every IPv6 address."""
+
+_LOOPBACK: Final = "127.0.0.1"
 
 
 class AnnounceError(OSError):
@@ -107,11 +113,29 @@ def interface_addresses() -> list[str]:
     return [one for one in found if not one.startswith("127.")] or found
 
 
+def interface_ipv6_addresses() -> list[str]:
+    """Return the IPv6 addresses that others may reach this machine at; loopback if no other.
+
+    Not those that count on one link only: an answer does not say on which (RFC 4007 section 6).
+    """
+    ips = (ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv6)
+    found = [ip for ip in (ip_address(one.ip[0]) for one in ips) if not ip.is_link_local]
+    return [str(ip) for ip in found if not ip.is_loopback] or [str(ip) for ip in found]
+
+
+def addresses_at(host: str) -> list[str]:
+    """Return the IP addresses at which a server can be reached that listens at `host`."""
+    if host == EVERY_ADDRESS:
+        return interface_addresses()
+    return interface_ipv6_addresses() if host == EVERY_IPV6_ADDRESS else [host]
+
+
 class Announcer:
     """Announces proxies by mDNS.
 
     Args:
-        interface: IPv4 address of the only interface to announce on; None for all.
+        interface: IPv4 address of the only interface to announce on; None for all. An IPv6 address,
+            but `::1`, stands for all as well, and for both protocols: most who look do over IPv4.
     """
 
     def __init__(self, interface: str | None) -> None:
@@ -124,11 +148,9 @@ class Announcer:
         Raises:
             AnnounceError: there is no such interface, or one cannot be announced.
         """
+        interfaces, version = _heard_at(self._interface)
         try:
-            self._zeroconf = AsyncZeroconf(
-                interfaces=InterfaceChoice.All if self._interface is None else [self._interface],
-                ip_version=IPVersion.V4Only,
-            )
+            self._zeroconf = AsyncZeroconf(interfaces=interfaces, ip_version=version)
         except OSError as exc:
             raise AnnounceError(exc.strerror or str(exc)) from exc
         for proxy in proxies:
@@ -149,10 +171,8 @@ class Announcer:
         """
         if self._zeroconf is None:
             raise RuntimeError("not started")
-        if at or proxy.host != EVERY_ADDRESS:
-            addresses = [*(at or (proxy.host,))]
-        else:
-            addresses = [self._interface] if self._interface else interface_addresses()
+        every = proxy.host == EVERY_ADDRESS
+        addresses = [*at] or addresses_at((every and self._interface) or proxy.host)
         # The node name is the identity: a second announcer of it must not rename this one.
         try:
             await self._zeroconf.async_register_service(
@@ -172,3 +192,13 @@ class Announcer:
             raise AnnounceError(str(exc) or type(exc).__name__) from exc
         finally:
             await zeroconf.async_close()
+
+
+def _heard_at(interface: str | None) -> tuple[InterfaceChoice | list[str], IPVersion]:
+    """Return the interfaces to announce on, and by which protocols."""
+    address = ip_address(interface or EVERY_ADDRESS)
+    if address.version == 6 and not address.is_loopback:
+        return InterfaceChoice.All, IPVersion.All
+    if address.is_unspecified:
+        return InterfaceChoice.All, IPVersion.V4Only
+    return [_LOOPBACK if address.version == 6 else str(address)], IPVersion.V4Only

@@ -7,6 +7,7 @@ from typing import Any
 
 from proxyconn.cli.output import print_json, safe, stdout
 from proxyconn_owner.service import Owner
+from proxyconn_owner.settings import place
 from proxyconn_web.server import WebServer
 
 
@@ -32,8 +33,8 @@ class Notices:
             web = {"web": owner.web.url} if owner.web else {}
             print_json({"event": "ready", "api": proxies, **web})
             return
-        for proxy in proxies:
-            self._line(f"{proxy['name']} welcomes clients at {proxy['host']}:{proxy['port']}")
+        for proxy in owner.proxies.values():
+            self._line(f"{proxy.name} welcomes clients at {place(proxy.host, proxy.port)}")
         if owner.web:
             self._line(self._invitation(owner, owner.web))
         self._line("`proxyconn serve --show-key` prints the key that they need; Ctrl-C ends it")

@@ -31,7 +31,7 @@ from proxyconn_owner.serving.served_proxy import (
     LISTENING,
     ServedProxy,
 )
-from proxyconn_owner.settings import Listen, ServeSettings
+from proxyconn_owner.settings import Listen, ServeSettings, place
 from proxyconn_web.access import load_tokens
 from proxyconn_web.extra import need
 from proxyconn_web.metrics import Metrics
@@ -192,7 +192,7 @@ class Owner:
             await web.start()
         except OSError as exc:
             raise PortTakenError(
-                f"{listen.host}:{listen.port} is not to be had for the web page: "
+                f"{listen} is not to be had for the web page: "
                 f"{exc.strerror or exc}; choose another with --web [HOST:]PORT"
             ) from None
         self.web = web
@@ -279,7 +279,7 @@ class Owner:
             await proxy.start(settings.api.host, port)
         except OSError as exc:
             raise PortTakenError(
-                f"{settings.api.host}:{port} is not to be had: {exc.strerror or exc}; "
+                f"{place(settings.api.host, port)} is not to be had: {exc.strerror or exc}; "
                 "choose another with --api [HOST:]PORT, or end who listens there"
             ) from None
         self.proxies[proxy.only] = proxy

@@ -28,12 +28,15 @@ class Listen:
     """Where clients are welcome.
 
     Attributes:
-        host: IP address; `0.0.0.0` for every one.
+        host: IP address; `0.0.0.0` for every IPv4 address, `::` for every IPv6 address.
         port: TCP port of the first proxy; 0 for any, mirrored ones then have any port, too.
     """
 
     host: str = EVERY_ADDRESS
     port: int = DEFAULT_PORT
+
+    def __str__(self) -> str:
+        return place(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,16 @@ class ServeSettings:
         for rule in self.clients:
             if rule.name in (name, host):
                 return rule.name
-        return f"{name or 'a client'} at {host}:{port}"
+        return f"{name or 'a client'} at {place(host, port)}"
 
     def shares(self) -> Mapping[str, Share]:
         """Return the share of each client that has one."""
         return {rule.name: rule.share for rule in self.clients}
+
+
+def place(host: str, port: int) -> str:
+    """Return where something listens as people write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def parse_listen(text: str, default_host: str = EVERY_ADDRESS) -> Listen:
@@ -217,4 +225,5 @@ __all__ = [
     "parse_listen",
     "parse_origin",
     "parse_serve",
+    "place",
 ]

@@ -13,7 +13,7 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from proxyconn.radio import Radio
 from proxyconn.state.file import StateError
-from proxyconn_native_api.mdns import SERVICE_TYPE, Announcer
+from proxyconn_native_api.mdns import SERVICE_TYPE, Announcer, addresses_at
 from proxyconn_owner import announcing
 from proxyconn_owner.announcing import MAX_NAME, instance_of
 from proxyconn_owner.identity import Identity, load_identity, with_places
@@ -26,6 +26,19 @@ from .conftest import DEADLINE, OWNER_KEY, House, MakeHouse, until
 MAC = "86:6D:19:A1:B2:C3"
 READY_MADE = ("esp32-bluetooth-proxy-a1b2c3", "esp32-bluetooth-proxy-d4e5f6")
 """What ESPHome calls its ready-made proxies."""
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 address to listen at."""
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+with_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="needs IPv6 on loopback")
 
 MIRRORED = {"one": False, "mirrored": True}
 
@@ -48,12 +61,12 @@ def test_names_in_mdns(name: str, instance: str) -> None:
     assert len(instance) <= MAX_NAME
 
 
-async def announced(instance: str) -> int | None:
-    """Return the port that is announced for an instance on loopback; None if it is not."""
+async def announced(instance: str) -> AsyncServiceInfo | None:
+    """Return what is announced of an instance on loopback; None if nothing is."""
     info = AsyncServiceInfo(SERVICE_TYPE, f"{instance}.{SERVICE_TYPE}")
     async with AsyncZeroconf(interfaces=["127.0.0.1"], ip_version=IPVersion.V4Only) as zeroconf:
         found = await info.async_request(zeroconf.zeroconf, DEADLINE * 1000)
-    return info.port if found else None
+    return info if found else None
 
 
 async def test_ready_made_proxies_are_announced(make_house: MakeHouse) -> None:
@@ -65,7 +78,9 @@ async def test_ready_made_proxies_are_announced(make_house: MakeHouse) -> None:
     proxies = list(house.owner.proxies.values())
     assert {proxy.name for proxy in proxies} == set(READY_MADE)
     for proxy in proxies:
-        assert await announced(instance_of(f"{name}-{proxy.name}", proxy.mac)) == proxy.port
+        info = await announced(instance_of(f"{name}-{proxy.name}", proxy.mac))
+        assert info
+        assert info.port == proxy.port
 
 
 async def test_what_cannot_be_announced_is_served(
@@ -77,7 +92,32 @@ async def test_what_cannot_be_announced_is_served(
     again: House = await make_house(serve={"announce": False})
     await house.owner.announcements.add(again.owner.proxies[None], name)
     assert f"{name} is not announced" in caplog.text
-    assert await announced(name) == house.port()
+    info = await announced(name)
+    assert info
+    assert info.port == house.port()
+
+
+@with_ipv6
+async def test_owner_at_ipv6_addresses_is_announced(make_house: MakeHouse) -> None:
+    """Clients that ask by IPv4 hear of it, too."""
+    name = f"proxyconn{os.getpid()}"
+    serve = {"name": name, "announce": True, "api": Listen("::1", 0)}
+    house: House = await make_house(serve=serve)
+    info = await announced(name)
+    assert info
+    assert info.parsed_addresses() == ["::1"]
+    assert info.port == house.port()
+
+
+@with_ipv6
+async def test_every_ipv6_address_is_one_to_announce_at() -> None:
+    """Whoever listens at all of them is announced at those of the interfaces."""
+    announcements = announcing.Announcements("::")
+    await announcements.start()
+    await announcements.aclose()
+    addresses = addresses_at("::")
+    assert addresses
+    assert all(":" in one and one != "::" for one in addresses)
 
 
 async def test_goodbye_that_does_not_end(
