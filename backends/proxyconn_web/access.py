@@ -18,6 +18,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 COOKIE: Final = "proxyconn_session"
+"""How the name of the page's cookie begins; the port is its end, for cookies know none."""
+
+PAGE_HEADER: Final = "Proxyconn-Page"
+"""Header by which the page shows its half of a session.
+
+Browsers send cookies to every port of a host. What a page keeps to itself goes to none but its own.
+"""
 
 TOKEN_BYTES: Final = 32
 LEAST_TOKEN: Final = 16
@@ -85,9 +92,19 @@ def load_tokens(file: Path) -> Tokens:
     return Tokens(lines[0], lines[1] if len(lines) > 1 else None)
 
 
-@dataclass(slots=True)
-class _Session:
-    secret: str
+@dataclass(frozen=True, slots=True)
+class PageSession:
+    """A session of the page. Both halves are needed: one alone opens nothing.
+
+    Attributes:
+        cookie: the half that no script gets at.
+        page: the half that no other server of the same host is sent.
+        right: what it may do.
+        until: when it ends.
+    """
+
+    cookie: str = field(repr=False)
+    page: str = field(repr=False)
     right: Right
     until: float
 
@@ -100,6 +117,9 @@ class Access:
         host: IP address on which the server listens.
         now: the time in seconds.
         origin: under which browsers know the server that stands before this one; None for none.
+
+    Attributes:
+        cookie: name of the page's cookie.
     """
 
     def __init__(
@@ -112,7 +132,8 @@ class Access:
         self._tokens = tokens
         self._now = now
         self._one_time: dict[str, float] = {}
-        self._sessions: list[_Session] = []
+        self._sessions: list[PageSession] = []
+        self.cookie = COOKIE
         self._everywhere = ipaddress.ip_address(host).is_unspecified
         self._names = {"localhost"}
         if not ipaddress.ip_address(host).is_loopback:
@@ -122,6 +143,10 @@ class Access:
         self._origin = origin
         if origin:
             self._names.add(urlsplit(origin).hostname or "")
+
+    def listens_on(self, port: int) -> None:
+        """Have the page's cookie be another one than that of an owner on another port."""
+        self.cookie = f"{COOKIE}_{port}"
 
     # Where a request comes from
 
@@ -159,7 +184,8 @@ class Access:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self.right_by_token(token.strip())
-        return self._right_by_cookie(request.cookies.get(COOKIE, ""))
+        session = self._session_of(request)
+        return session.right if session else Right.NOTHING
 
     def right_by_token(self, token: str) -> Right:
         """Return what the bearer of a token may do."""
@@ -170,13 +196,16 @@ class Access:
             right = Right.ACT
         return right
 
-    def _right_by_cookie(self, secret: str) -> Right:
-        right, now = Right.NOTHING, self._now()
+    def _session_of(self, request: web.Request) -> PageSession | None:
+        now, found = self._now(), None
+        cookie = request.cookies.get(self.cookie, "")
+        page = request.headers.get(PAGE_HEADER, "")
         self._sessions = [one for one in self._sessions if one.until > now]
         for session in self._sessions:
-            if _equal(secret, session.secret):
-                right = session.right
-        return right
+            # Both are compared, whatever comes of the first.
+            if _equal(cookie, session.cookie) & _equal(page, session.page):
+                found = session
+        return found
 
     # The page
 
@@ -186,8 +215,8 @@ class Access:
         self._one_time[token] = self._now() + ONE_TIME_SECONDS
         return token
 
-    def open_session(self, token: str) -> str | None:
-        """Exchange a one-time token, or another one, for the secret of a session; None if wrong."""
+    def open_session(self, token: str) -> PageSession | None:
+        """Exchange a one-time token, or another one, for a session; None if it is wrong."""
         now = self._now()
         self._one_time = {one: until for one, until in self._one_time.items() if until > now}
         right = self.right_by_token(token)
@@ -197,14 +226,17 @@ class Access:
                 right = Right.ACT
         if right is Right.NOTHING:
             return None
-        session = _Session(secrets.token_urlsafe(TOKEN_BYTES), right, now + SESSION_SECONDS)
+        halves = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(TOKEN_BYTES)
+        session = PageSession(*halves, right, now + SESSION_SECONDS)
         self._sessions = [*self._sessions, session][-MOST_SESSIONS:]
-        return session.secret
+        return session
 
-    def close_session(self, request: web.Request) -> None:
-        """End the session that a request belongs to."""
-        secret = request.cookies.get(COOKIE, "")
-        self._sessions = [one for one in self._sessions if not _equal(secret, one.secret)]
+    def close_session(self, request: web.Request) -> bool:
+        """End the session that a request belongs to; return whether there was one."""
+        session = self._session_of(request)
+        if session:
+            self._sessions.remove(session)
+        return session is not None
 
 
 def _equal(given: str, known: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from proxyconn_web.access import COOKIE, SESSION_SECONDS, Access, Right, Tokens
+from proxyconn_web.access import SESSION_SECONDS, Access, Right, Tokens
 from proxyconn_web.metrics import DEVICES, Metrics
 from proxyconn_web.routes import MOST_BODY, PATH, Routes, answer, read_json, refuse
 from proxyconn_web.static import page_files
@@ -116,6 +116,7 @@ class WebServer:
             raise
         address = self._runner.addresses[0]
         self.port = int(address[1])
+        self.access.listens_on(self.port)
 
     async def aclose(self) -> None:
         """Listen no more; idempotent. The feed is closed before, which ends streams of events."""
@@ -182,7 +183,7 @@ class WebServer:
         return answer({"right": self.access.right_of(request).name.lower()})
 
     async def _open_session(self, request: web.Request) -> web.Response:
-        """Exchange a token for the cookie of a session."""
+        """Exchange a token for a session: its cookie, and what the page shows beside that."""
         if request.content_type != "application/json":
             return refuse(415, "send a JSON object, as Content-Type: application/json")
         try:
@@ -190,13 +191,13 @@ class WebServer:
             token = body["token"]
         except (ValueError, KeyError, TypeError):
             token = None
-        secret = self.access.open_session(token) if isinstance(token, str) else None
-        if secret is None:
+        session = self.access.open_session(token) if isinstance(token, str) else None
+        if session is None:
             return refuse(401, "this token is wrong, or was used already")
-        response = answer({"done": True})
+        response = answer({"done": True, "page": session.page})
         response.set_cookie(
-            COOKIE,
-            secret,
+            self.access.cookie,
+            session.cookie,
             max_age=int(SESSION_SECONDS),
             httponly=True,
             samesite="Strict",
@@ -206,7 +207,8 @@ class WebServer:
         return response
 
     async def _close_session(self, request: web.Request) -> web.Response:
-        self.access.close_session(request)
+        if not self.access.close_session(request):
+            return refuse(401, "nobody is logged in here")
         response = answer({"done": True})
-        response.del_cookie(COOKIE, path="/")
+        response.del_cookie(self.access.cookie, path="/")
         return response

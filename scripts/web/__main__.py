@@ -80,6 +80,7 @@ async def try_in_turn(
             lambda: checks.try_stolen(page, virtual, owner),
             lambda: checks.try_wedged(page, virtual, owner, program),
             lambda: checks.try_refusals(browser, owner),
+            lambda: checks.try_tabs(browser, owner),
         ]
         for one in tried:
             wrong += await complaint(one)

@@ -155,3 +155,23 @@ async def try_refusals(browser: Browser, owner: Owner) -> None:
             await page.unroute(pattern)
             await expect(page.locator("#status")).to_have_text("live")
             await expect(page.locator("main h1")).to_have_text("Fleet")
+
+
+async def try_tabs(browser: Browser, owner: Owner) -> None:
+    """A page that is loaded anew is logged in, so is another tab; who has the cookie alone is not.
+
+    Servers on other ports of this host are sent it, and a login in one tab is one in every tab.
+    """
+    assert owner.web
+    async with opened(browser, owner) as (page, _):
+        await page.reload()
+        await expect(page.locator("#status")).to_have_text("live")
+        other = await page.context.new_page()
+        for url in (owner.web.url, owner.web.page_url()):
+            await other.goto(url)
+            await other.reload()
+            await expect(other.locator("#status")).to_have_text("live")
+        told = await page.evaluate("fetch('/api/v1/snapshot').then((answer) => answer.status)")
+        assert told == 401, f"the cookie alone is answered with {told}"
+        await page.reload()
+        await expect(page.locator("#status")).to_have_text("live")

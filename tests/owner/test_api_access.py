@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -13,7 +15,16 @@ import pytest
 from proxyconn.fleet.owner_socket import SOCKET
 from proxyconn_owner.settings import Listen, ServeSettings, parse_origin
 from proxyconn_owner.single import only_owner
-from proxyconn_web.access import ONE_TIME_SECONDS, Access, Right, TokenError, Tokens, load_tokens
+from proxyconn_web.access import (
+    COOKIE,
+    ONE_TIME_SECONDS,
+    PAGE_HEADER,
+    Access,
+    Right,
+    TokenError,
+    Tokens,
+    load_tokens,
+)
 from proxyconn_web.server import WebServer
 
 from .conftest import DEADLINE, House, MakeHouse
@@ -108,10 +119,10 @@ async def test_read_only_token_cannot_act(web: WebServer) -> None:
     assert await status(web, act, method="POST", token=ACT, body=body, **JSON) == 503
 
 
-async def test_session_of_the_page(web: WebServer) -> None:
-    """Its one-time token is good for one session, whose cookie no script and no site gets at."""
-    url = web.page_url()
-    token = url.partition("#token=")[2]
+@asynccontextmanager
+async def logged_in(web: WebServer) -> AsyncIterator[tuple[aiohttp.ClientSession, dict[str, str]]]:
+    """Log in as the page does; yield what has its cookie, and the header that shows its half."""
+    token = web.page_url().partition("#token=")[2]
     timeout = aiohttp.ClientTimeout(total=DEADLINE)
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(web.url, timeout=timeout, cookie_jar=jar) as session:
@@ -121,14 +132,60 @@ async def test_session_of_the_page(web: WebServer) -> None:
             assert "HttpOnly" in cookie
             assert "SameSite=Strict" in cookie
             assert token not in cookie
+            page = (await response.json())["page"]
+            assert page not in cookie
         async with session.post("/api/v1/session", json={"token": token}) as response:
             assert response.status == 401
-        async with session.get(SNAPSHOT) as response:
+        yield session, {PAGE_HEADER: page}
+
+
+async def test_session_of_the_page(web: WebServer) -> None:
+    """Its one-time token is good for one session, whose cookie no script and no site gets at."""
+    async with logged_in(web) as (session, page):
+        async with session.get(SNAPSHOT, headers=page) as response:
             assert response.status == 200
-        async with session.delete("/api/v1/session") as response:
+        async with session.delete("/api/v1/session", headers=page) as response:
             assert response.status == 200
-        async with session.get(SNAPSHOT) as response:
+        async with session.get(SNAPSHOT, headers=page) as response:
             assert response.status == 401
+
+
+async def test_half_of_a_session_opens_nothing(web: WebServer) -> None:
+    """Browsers send the cookie to each server of this host: whoever has only that has nothing."""
+    async with logged_in(web) as (session, page):
+        act = "/api/v1/actions/resubscribe"
+        for half in ({}, {PAGE_HEADER: ""}, {PAGE_HEADER: "guessed"}):
+            for path in (SNAPSHOT, EVENTS, "/metrics", "/api/v1/session"):
+                async with session.get(path, headers=half) as response:
+                    assert response.status == 401
+            async with session.post(act, json={"source": "kitchen"}, headers=half) as response:
+                assert response.status == 401
+            async with session.delete("/api/v1/session", headers=half) as response:
+                assert response.status == 401
+        session.cookie_jar.update_cookies({COOKIE: "of another owner"})
+        async with session.post(act, json={"source": "kitchen"}, headers=page) as response:
+            assert response.status == 503
+        session.cookie_jar.clear()
+        async with session.get(SNAPSHOT, headers=page) as response:
+            assert response.status == 401
+
+
+async def test_owners_on_one_host_have_a_session_each(make_house: MakeHouse) -> None:
+    """Cookies know no port: the names of two owners' differ."""
+    serve = {"web": Listen("127.0.0.1", 0)}
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        pages = []
+        for _ in range(2):
+            house: House = await make_house(names=(), serve=serve)
+            web = house.owner.web
+            assert web
+            token = {"token": web.page_url().partition("#token=")[2]}
+            async with session.post(f"{web.url}/api/v1/session", json=token) as response:
+                pages.append((web.url, {PAGE_HEADER: (await response.json())["page"]}))
+        for url, page in pages:
+            async with session.get(url + SNAPSHOT, headers=page) as response:
+                assert response.status == 200
 
 
 async def test_pages_of_other_sites_are_refused(web: WebServer) -> None:

@@ -6,8 +6,37 @@ export function onTell(callback) {
   tell = callback;
 }
 
+// Half of what this page is logged in by; the other half is a cookie. Cookies go to every server of
+// a host, what a page stores stays with its own.
+const HALF = "proxyconn-page";
+let kept = null;
+
+// Asked for each time: another tab may have logged in anew, and all tabs have one cookie.
+function half() {
+  try {
+    return localStorage.getItem(HALF) || kept;
+  } catch {
+    return kept;
+  }
+}
+
+function keep(value) {
+  kept = value;
+  try {
+    localStorage.setItem(HALF, value);
+  } catch {
+    // Without a store this page is logged in until it is left.
+  }
+}
+
+function own() {
+  const value = half();
+  return value ? { "Proxyconn-Page": value } : {};
+}
+
 async function ask(path, method = "GET", body = undefined) {
-  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  const headers = own();
+  if (body !== undefined) headers["Content-Type"] = "application/json";
   const response = await fetch(`/api/v1${path}`, {
     method,
     headers,
@@ -15,6 +44,35 @@ async function ask(path, method = "GET", body = undefined) {
   });
   const answer = await response.json();
   return [response.status, answer];
+}
+
+/**
+ * Follow the events after the one with the id `after` for as long as that goes well.
+ * An EventSource cannot send headers.
+ */
+export async function follow(after, opened, take, signal) {
+  const headers = own();
+  if (after) headers["Last-Event-ID"] = after;
+  const response = await fetch("/api/v1/events", { headers, signal, cache: "no-store" }).catch(() => null);
+  if (!response?.ok) return;
+  opened();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  let event = {};
+  for (;;) {
+    const { done, value } = await reader.read().catch(() => ({ done: true }));
+    if (done) return;
+    const lines = value.split("\n");
+    lines[0] = rest + lines[0];
+    rest = lines.pop();
+    for (const line of lines) {
+      const at = line.indexOf(": ");
+      if (at > 0) event[line.slice(0, at)] = line.slice(at + 2);
+      if (line !== "") continue;
+      if (event.data) take(event.event, JSON.parse(event.data), event.id);
+      event = {};
+    }
+  }
 }
 
 /** Return "act", "read", or null if nobody is logged in; throws if that cannot be said now. */
@@ -26,7 +84,8 @@ export async function right() {
 
 /** Exchange a token for a session; whether that went well. */
 export async function logIn(token) {
-  const [status] = await ask("/session", "POST", { token });
+  const [status, answer] = await ask("/session", "POST", { token });
+  if (status === 200) keep(answer.page);
   return status === 200;
 }
 

@@ -30,11 +30,11 @@ let retry = null;
 let pending = false;
 let changes = new Map();
 
-const store = new Store(changed, (state, over) => {
+const store = new Store(changed, (state) => {
   text(status, state === "live" ? "live" : "not connected");
   attribute(status, "class", state);
   if (state === "live") pause = FIRST_PAUSE;
-  if (over) later();
+  else later();
 });
 
 function changed(touched) {

@@ -1,5 +1,7 @@
 // The state of the fleet, as the stream of events says it.
 
+import { follow } from "./api.js";
+
 const LOG_KEPT = 500;
 const HISTORY = 240;
 
@@ -17,21 +19,29 @@ export class Store {
     this.history = new Map();
     this.changed = changed;
     this.status = status;
-    this.source = null;
+    this.reading = null;
+    this.last = null;
   }
 
-  /** Begin to follow; the browser asks again by itself, and says what it has. */
-  start() {
-    this.source = new EventSource("/api/v1/events");
-    this.source.addEventListener("snapshot", (event) => this.takeSnapshot(JSON.parse(event.data)));
-    this.source.addEventListener("change", (event) => this.takeChange(JSON.parse(event.data)));
-    this.source.addEventListener("open", () => this.status("live"));
-    this.source.addEventListener("error", () => this.status("lost", this.source.readyState === 2));
+  /** Begin to follow, after what is known already; once that ends, the status is told, once. */
+  async start() {
+    this.stop();
+    const reading = (this.reading = new AbortController());
+    const take = (kind, data, id) => {
+      this.last = id;
+      if (kind === "snapshot") this.takeSnapshot(data);
+      else if (kind === "change") this.takeChange(data);
+    };
+    try {
+      await follow(this.last, () => this.status("live"), take, reading.signal);
+    } finally {
+      if (this.reading === reading) this.status("lost");
+    }
   }
 
   stop() {
-    if (this.source) this.source.close();
-    this.source = null;
+    if (this.reading) this.reading.abort();
+    this.reading = null;
   }
 
   /** Now, in seconds by the owner's clock. */
