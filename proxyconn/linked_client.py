@@ -1,8 +1,10 @@
-"""The services of a client, which are known for as long as its link is up."""
+"""What a client has for as long as its link is up: its services, and one who closes it."""
 
 from __future__ import annotations
 
 import abc
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.service import BleakGATTServiceCollection
@@ -22,6 +24,7 @@ class LinkedClient(BaseBleakClient, abc.ABC):
 
     link_end: str | None = None
     _table: BleakGATTServiceCollection | None = None
+    _closed: asyncio.Event | None = None
 
     @property
     def services(self) -> BleakGATTServiceCollection | None:
@@ -55,3 +58,18 @@ class LinkedClient(BaseBleakClient, abc.ABC):
         """Return the error of an operation that needs a link, of the radio `source`."""
         end = f": {self.link_end}" if self.link_end else ""
         return NotConnectedError(f"{self.address}: not connected{end}", source=source)
+
+    async def close_once(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Close the link; who wants that while it is under way waits until it is over.
+
+        That includes its cancellation: whoever closes lets the link go, come what may.
+        """
+        if self._closed:
+            await self._closed.wait()
+            return
+        closed = self._closed = asyncio.Event()
+        try:
+            await close()
+        finally:
+            self._closed = None
+            closed.set()

@@ -178,10 +178,7 @@ class ESPHomeClient(LinkedClient):
         )
 
     async def disconnect(self) -> None:
-        """Close the link and wait until its slot is free, or end the attempt to open one.
-
-        Harmless if there is neither.
-        """
+        """Close the link and wait until its slot is free, or end an attempt; harmless without."""
         if self._opening:
             self._opening.give_up(
                 LinkError(
@@ -191,10 +188,12 @@ class ESPHomeClient(LinkedClient):
                 )
             )
             abandon(self._session, self._opening)
-        link = self._link
+        await self.close_once(self._close)
+
+    async def _close(self) -> None:
+        link, self._link = self._link, None
         if link is None:
             return
-        self._link = None
         try:
             link.send_disconnect()
             async with asyncio.timeout(DISCONNECT_TIMEOUT):

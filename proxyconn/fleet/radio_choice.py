@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
@@ -71,6 +72,11 @@ class RadioChoice:
                 kind=ErrorKind.DEVICE_NOT_FOUND,
             )
         return device
+
+    def has_other_way(self, error: Exception, pairing: bool, failed: Collection[Radio]) -> bool:
+        """Whether a radio that has not failed yet may succeed where this error came up."""
+        is_reachable = self._hub.routing.is_reachable
+        return is_the_radios(error) and is_reachable(self._address, pairing=pairing, but=failed)
 
     def any_client(self) -> BaseBleakClient | None:
         """Return a client of the best radio, whether it can be used or not; None without any."""

@@ -14,13 +14,7 @@ from bleak.exc import BleakError
 from proxyconn.connect.delegating_client import DelegatingClient
 from proxyconn.device import colon_address
 from proxyconn.errors import AttemptTimeoutError, ErrorKind, GATTError, LinkError, RadioError
-from proxyconn.fleet.radio_choice import (
-    NO_WAY,
-    SHORTEST_ATTEMPT,
-    TIDY_TIME,
-    RadioChoice,
-    is_the_radios,
-)
+from proxyconn.fleet.radio_choice import NO_WAY, SHORTEST_ATTEMPT, TIDY_TIME, RadioChoice
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.linked_client import LinkedClient
 from proxyconn.models import NO_RSSI_VALUE, Allocations
@@ -219,16 +213,11 @@ class RoutedClient(DelegatingClient):
             except Exception as exc:
                 failed[radio] = exc
                 late = loop.time() > deadline - SHORTEST_ATTEMPT
-                if self._given_up or late or not self._has_other_way(exc, pair, failed):
+                if self._given_up or late or not self._choice.has_other_way(exc, pair, failed):
                     raise
                 _LOGGER.debug("%s: failed through %s: %r", self.address, radio.name, exc)
             else:
                 return
-
-    def _has_other_way(self, error: Exception, pair: bool, failed: Collection[Radio]) -> bool:
-        """Whether another radio may succeed where this error came up."""
-        is_reachable = self._hub.routing.is_reachable
-        return is_the_radios(error) and is_reachable(self.address, pairing=pair, but=failed)
 
     async def _take(self, pair: bool, deadline: float, failed: Collection[Radio] = ()) -> Radio:
         """Wait for a radio, and first for another client that is just letting the device go."""
@@ -326,19 +315,27 @@ class RoutedClient(DelegatingClient):
 
     async def disconnect(self) -> None:
         """Close the link, or end the attempt to open one; harmless if there is neither."""
-        client = self._client or self._opening
         self._given_up = True
         if self._patience and not self._patience.done():
             self._patience.set_exception(self._given_up_error())
         elif self._waiting:
             self._hub.queue.end_wait(self.address, self._given_up_error())
-        elif client:
-            self._leaving = client is self._client
-            try:
-                await client.disconnect()
-            finally:
-                self._leaving = False
-                self._ended(client)
+        elif self._opening:
+            await self._leave(self._opening)
+        else:
+            await self.close_once(self._close)
+
+    async def _close(self) -> None:
+        if self._client:
+            self._leaving = True
+            await self._leave(self._client)
+
+    async def _leave(self, client: BaseBleakClient) -> None:
+        try:
+            await client.disconnect()
+        finally:
+            self._leaving = False
+            self._ended(client)
 
     def _given_up_error(self) -> LinkError:
         text = f"{self.address}: Disconnected while connecting"

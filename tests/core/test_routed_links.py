@@ -158,3 +158,33 @@ async def test_a_bond_counts_while_its_radio_is_there(hub: Hub, radios: Radios) 
     assert [path.usable for path in hub.paths(ADDRESS)] == [True]
     async with client(hub):
         assert hub.queue.links == {ADDRESS: far}
+
+
+async def test_whoever_disconnects_while_a_link_is_closed_waits_for_that(
+    hub: Hub, radios: Radios, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device is given back when the link is down, once, not when somebody asks again."""
+    near, _ = radios
+    closable, asked = asyncio.Event(), 0
+
+    async def close(link: FakeClient) -> None:
+        nonlocal asked
+        asked += 1
+        # A backend has nothing to close for whoever comes second.
+        if asked == 1:
+            await closable.wait()
+            link.lose()
+
+    monkeypatch.setattr(FakeClient, "disconnect", close)
+    mine = client(hub)
+    await mine.connect()
+    closing = [asyncio.create_task(mine.disconnect()) for _ in range(3)]
+    await asyncio.sleep(1.0)
+    assert not any(task.done() for task in closing)
+    assert hub.queue.holders.leaving(ADDRESS)
+    closing[1].cancel()
+    closable.set()
+    await asyncio.gather(*closing, return_exceptions=True)
+    assert asked == 1
+    assert ADDRESS not in hub.queue.links
+    assert not near.last.is_connected

@@ -168,6 +168,19 @@ async def test_disconnect_waits_for_the_slot(open_house: Open) -> None:
     assert house.session.ledger.free == 3
 
 
+async def test_another_disconnect_waits_for_the_first(open_house: Open) -> None:
+    """Whoever calls it finds the link down, and its slot free, when it returns."""
+    house = await open_house()
+    client = BleakClientWithServiceCache(house.device())
+    await client.connect()
+    house.proxy.injectors.append(Delay(pb.BluetoothConnectionsFreeResponse, seconds=0.3))
+    first = asyncio.create_task(client.disconnect())
+    await asyncio.sleep(0)
+    await client.disconnect()
+    assert house.session.ledger.free == 3
+    await first
+
+
 async def test_connecting_twice_is_refused(open_house: Open) -> None:
     """Neither the same client nor another one of this program opens a second link."""
     house = await open_house()

@@ -168,6 +168,9 @@ class RemoteClient(LinkedClient):
                     source=self._source,
                 )
             )
+        await self.close_once(self._close)
+
+    async def _close(self) -> None:
         link, self._link = self._link, None
         if link is None:
             return
