@@ -38,6 +38,14 @@ class Manners(Protocol):
         ...
 
     @property
+    def max_unproven(self) -> int | None:
+        """Connections without a Hello that are served at once; None for as many as all others.
+
+        With one more, the oldest of the host that has most of them ends.
+        """
+        ...
+
+    @property
     def backlog(self) -> int:
         """Bytes that may wait for a client before the socket counts as full."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -38,6 +39,7 @@ class Session(asyncio.Protocol):
         peer: IP address that the client calls from.
         peer_port: TCP port that it calls from.
         is_target: whether the client may be called; only one that has proven the key can say so.
+        accepted_at: when it called, in the loop's seconds.
         refused: whether the client was turned away, for want of room.
         messages_lost: messages that the full socket refused.
         closed: done once the connection is over.
@@ -52,7 +54,7 @@ class Session(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timers: set[asyncio.TimerHandle] = set()
-        self._last_inbound = self._loop.time()
+        self.accepted_at = self._last_inbound = self._loop.time()
         self._pinged = False
         self._greeted = False
         self._authenticated = host.password is None
@@ -84,6 +86,7 @@ class Session(asyncio.Protocol):
             raise TypeError("not a stream transport")
         self._transport = transport
         self.peer, self.peer_port, *_ = transport.get_extra_info("peername") or ("", 0)
+        make_room(self._sessions, self._host.profile.max_unproven)
         full = len(self._sessions) >= self._host.profile.max_clients
         self._sessions.add(self)
         if full or not self._host.injectors.accepts():
@@ -367,3 +370,16 @@ class Session(asyncio.Protocol):
 
         handle = self._loop.call_later(seconds, fire)
         self._timers.add(handle)
+
+
+def make_room(sessions: set[Session], most: int | None) -> None:
+    """End connections without a Hello until one more is within the limit; None for no limit."""
+    unproven = [one for one in sessions if not one.greeted]
+    while most is not None and len(unproven) >= most:
+        [(host, _)] = Counter(one.peer for one in unproven).most_common(1)
+        of_host = (one for one in unproven if one.peer == host)
+        oldest = min(of_host, key=lambda one: one.accepted_at)
+        unproven.remove(oldest)
+        # It counts for nothing from now on, not only once the loop has told it of its end.
+        sessions.discard(oldest)
+        oldest.reset()

@@ -63,15 +63,17 @@ class ServedManners:
     # Clients of before 2025.10 (aioesphomeapi 29) wait for the answer; the key has proven them.
     password_login: bool = True
     max_clients: int = 500
+    # Anybody can call; with the key, Hello takes no longer than the handshake.
+    max_unproven: int | None = 32
     backlog: int = UNREAD_ADVERTISEMENTS
     hangs_up_on_slow_clients: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ServedClocks:
-    """Seconds, as ESPHome has them (api_connection.cpp)."""
+    """Seconds; but for Hello, for which it has 60, as ESPHome has them (api_connection.cpp)."""
 
-    hello: float = 60.0
+    hello: float = 10.0
     ping_after: float = 60.0
     drop_after: float = 150.0
 

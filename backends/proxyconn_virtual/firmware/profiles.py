@@ -66,6 +66,7 @@ class FirmwareProfile:
         capabilities: message 149 is answered with 150 (API 1.15).
         outgoing_connection: `api: outgoing_connection:` is there (2026.10).
         max_clients: API clients at once (api/__init__.py max_connections).
+        max_unproven: no firmware tells a client that has said Hello from one that has not.
         backlog: bytes that may wait for the socket before it refuses the next frame.
         hangs_up_on_slow_clients: no firmware does; it loses messages.
     """
@@ -97,6 +98,7 @@ class FirmwareProfile:
     capabilities: bool = False
     outgoing_connection: bool = False
     max_clients: int = 5
+    max_unproven: int | None = None
     backlog: int = 0
     hangs_up_on_slow_clients: bool = False
 
