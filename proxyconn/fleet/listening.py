@@ -108,16 +108,15 @@ async def ready(hub: Hub, count: int, timeout: float) -> list[Radio]:
     def those() -> list[Radio]:
         return [radio for radio in hub.radios if radio.state is RadioState.READY]
 
-    if len(those()) >= count:
-        return those()
     try:
         async with asyncio.timeout(timeout):
-            await until(hub, hub.state_callbacks.register, lambda: len(those()) >= count)
+            while len(those()) < count:
+                await until(hub, hub.state_callbacks.register, lambda: len(those()) >= count)
+            return those()
     except TimeoutError:
         raise RadioUnavailableError(
             f"{len(those())} of {count} radios ready after {timeout:g} s: {hub.describe_radios()}"
         ) from None
-    return those()
 
 
 async def find_device(hub: Hub, address_or_name: str, timeout: float, pins: Pins) -> BLEDevice:
@@ -153,7 +152,9 @@ async def find_device(hub: Hub, address_or_name: str, timeout: float, pins: Pins
     end_wait = nothing if is_address(address_or_name) else hub.scan.await_name()
     try:
         async with asyncio.timeout(timeout):
-            await until(hub, partial(_register_signs, hub), is_there)
+            # What was there when the wait ended need not be there when this goes on.
+            while (device := found()) is None:
+                await until(hub, partial(_register_signs, hub), is_there)
     except TimeoutError:
         raise BleakNotFoundError(
             f"{address_or_name}: {hub.why_not_found(address_or_name, timeout)}",
@@ -161,8 +162,6 @@ async def find_device(hub: Hub, address_or_name: str, timeout: float, pins: Pins
         ) from None
     finally:
         end_wait()
-    device = found()
-    assert device is not None
     await settle(hub, device)
     return device
 

@@ -12,10 +12,10 @@ import pytest
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 
-from proxyconn import ErrorKind, LinkError
+from proxyconn import BleakNotFoundError, ErrorKind, LinkError, RadioState
 from proxyconn.advertisements.merged_device import STALE_AFTER
 from proxyconn.fleet.alarms import AlarmKind, Monitor
-from proxyconn.fleet.listening import find_device
+from proxyconn.fleet.listening import find_device, ready
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute, RoutedClient
 from proxyconn.radio import KeepsLinks
@@ -190,3 +190,35 @@ async def test_a_device_found_by_its_link_is_not_waited_for_to_be_heard(hub: Hub
     radio.inherit(1)
     await finding
     assert hub.loop.time() == pytest.approx(began, abs=0.1)
+
+
+async def test_a_link_from_before_that_is_gone_in_the_same_turn_ends_no_wait(hub: Hub) -> None:
+    """Two reports of slots may come at once; the device is waited for on, and then found."""
+    hub.memory.put(LINK, "kitchen", address(1), value={"name": "Lamp", "address_type": 1})
+    radio = Heir(hub, "kitchen")
+    finding = asyncio.create_task(find_device(hub, address(1), 10.0, NO_PINS))
+    late = asyncio.create_task(find_device(hub, "Shed", 10.0, NO_PINS))
+    await settle()
+    radio.inherit(1)
+    radio.ledger.inherited = frozenset()
+    hub.slots_changed(radio, ())
+    await settle()
+    assert not finding.done()
+    radio.hear(address(1), -50)
+    assert (await finding).address == address(1)
+    with pytest.raises(BleakNotFoundError, match="within 10 s"):
+        await late
+
+
+async def test_radios_that_are_not_ready_any_more_are_waited_for(hub: Hub) -> None:
+    """Though one was for an instant."""
+    radio = FakeRadio(hub, "kitchen")
+    radio.become(RadioState.CONNECTING)
+    waiting = asyncio.create_task(ready(hub, 1, 10.0))
+    await settle()
+    radio.become(RadioState.READY)
+    radio.become(RadioState.CONNECTING)
+    await settle()
+    assert not waiting.done()
+    radio.become(RadioState.READY)
+    assert await waiting == [radio]
