@@ -29,7 +29,7 @@ def log_failure(task: asyncio.Task[Any]) -> None:
         _LOGGER.error("%s has ended: this should not happen", name, exc_info=error)
 
 
-class Registration(Generic[P]):
+class Registration:
     """One callback.
 
     Attributes:
@@ -38,8 +38,8 @@ class Registration(Generic[P]):
 
     __slots__ = ("callback",)
 
-    def __init__(self, callback: Callable[P, object]) -> None:
-        self.callback: Callable[P, object] | None = callback
+    def __init__(self, callback: Callable[..., object]) -> None:
+        self.callback: Callable[..., object] | None = callback
 
 
 class Callbacks(Generic[P]):
@@ -61,7 +61,7 @@ class Callbacks(Generic[P]):
     def __init__(self, owner: str, changed: Callable[[], object] | None = None) -> None:
         self._owner = owner
         self._changed = changed
-        self.registered: tuple[Registration[P], ...] = ()
+        self.registered: tuple[Registration, ...] = ()
 
     def register(self, callback: Callable[P, object]) -> Callable[[], None]:
         """Add a callback; returns what takes this one out again, harmless when called twice."""
@@ -74,7 +74,7 @@ class Callbacks(Generic[P]):
 
         return remove
 
-    def _replace(self, registered: tuple[Registration[P], ...]) -> None:
+    def _replace(self, registered: tuple[Registration, ...]) -> None:
         self.registered = registered
         if self._changed:
             self._changed()

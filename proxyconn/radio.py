@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
 
 from proxyconn.absent_radio import AbsentRadio
+from proxyconn.advertised.fields import Fields
 from proxyconn.callbacks import Callbacks, call_guarded
 from proxyconn.connection_parameters import ConnectionParameters
 from proxyconn.errors import (
@@ -84,6 +84,7 @@ __all__ = [
     "Code",
     "ConnectionParameters",
     "ErrorKind",
+    "Fields",
     "Finding",
     "FleetOptions",
     "GATTError",
@@ -352,14 +353,15 @@ class RadioSink(Protocol):
         self,
         radio: Radio,
         reports: Iterable[Report[PayloadT]],
-        parse: Callable[[PayloadT], AdvertisementData],
+        parse: Callable[[PayloadT], Fields],
     ) -> None:
         """The radio heard devices.
 
         Args:
             radio: who heard them.
             reports: what was heard, in order.
-            parse: makes bleak's form of a payload; the `rssi` in it does not count.
+            parse: makes an AdvertisementData of a payload, or quicker, the plain tuple of what that
+                would have; the RSSI in it does not count.
         """
         ...
 

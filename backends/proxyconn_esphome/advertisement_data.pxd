@@ -1,10 +1,13 @@
 # How the names in advertisement_data.py are compiled.
 import cython
 
-from proxyconn.advertised.new_tuple cimport new_tuple
+
+cdef object AdvertisementData, parse_advertisement_data_bytes, plain_name, once_each, NO_RSSI_VALUE
+cdef str PADDING
 
 
-cdef object AdvertisementData, parse_advertisement_data_bytes, plain_name, once_each
+@cython.locals(name=str)
+cpdef tuple said_by(bytes data)
 
 
 cpdef advertisement_data(bytes data, rssi=*)

@@ -6,19 +6,17 @@ from bleak.backends.scanner import AdvertisementData
 from bluetooth_data_tools import parse_advertisement_data_bytes
 
 from proxyconn.advertised.fields import PADDING, once_each, plain_name
-from proxyconn.advertised.new_tuple import new_tuple
-from proxyconn.radio import NO_RSSI_VALUE
+from proxyconn.radio import NO_RSSI_VALUE, Fields
 
 SHORTENED_NAME, COMPLETE_NAME = 0x08, 0x09
 """AD types of a local name (Assigned Numbers 2.3)."""
 
 
-def advertisement_data(data: bytes, rssi: int = NO_RSSI_VALUE) -> AdvertisementData:
+def said_by(data: bytes) -> Fields:
     """Return what an advertisement and its scan response, back to back, say.
 
     Args:
         data: AD structures (Core Specification vol 3 C 11).
-        rssi: dBm.
 
     Returns:
         Its lists and dicts are shared with whatever else has parsed the same data: they are to be
@@ -31,10 +29,12 @@ def advertisement_data(data: bytes, rssi: int = NO_RSSI_VALUE) -> AdvertisementD
         name = plain_name(name)
     if len(service_uuids) > 1:
         service_uuids = once_each(service_uuids)
-    return new_tuple(
-        AdvertisementData,
-        (name, manufacturer_data, service_data, service_uuids, tx_power, rssi, ()),
-    )
+    return (name, manufacturer_data, service_data, service_uuids, tx_power, NO_RSSI_VALUE, ())
+
+
+def advertisement_data(data: bytes, rssi: int = NO_RSSI_VALUE) -> AdvertisementData:
+    """Return the same as bleak has it, with an RSSI in dBm."""
+    return AdvertisementData(*said_by(data)[:5], rssi, ())
 
 
 def has_shortened_name(data: bytes) -> bool:

@@ -29,7 +29,7 @@ from proxyconn.radio import (
     mac_text,
     scan_mode,
 )
-from proxyconn_esphome.advertisement_data import advertisement_data, has_shortened_name
+from proxyconn_esphome.advertisement_data import has_shortened_name, said_by
 from proxyconn_esphome.client import ESPHomeClient
 from proxyconn_esphome.session.listener import SessionListener, SessionView
 from proxyconn_esphome.session.session import ProxySession
@@ -211,7 +211,7 @@ class ESPHomeRadio(SessionListener, IdentifiedRadio, SharedRadio, TellsAbsence, 
 
     def session_heard(self, session: SessionView, reports: Sequence[Report[bytes]]) -> None:
         """Pass a batch of advertisements on."""
-        self._sink.heard(self, reports, advertisement_data)
+        self._sink.heard(self, reports, said_by)
 
 
 _radio_fits: type[Radio] = ESPHomeRadio

@@ -2,7 +2,7 @@
 
 Here: what a field counts as (`fields.py`), what a device says in turns (`turns.py`), what our
 scanner backends have in common (`scanner.py`), and what compiled code works with (`reports.py`,
-`new_tuple.py`).
+`memory.py`).
 May import: `models`. Fields and turns are pure: the time is an argument.
 Begin with `fields.py`; `advertisements` merges what several radios hear.
 """

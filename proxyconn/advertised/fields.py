@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import deepcopy
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn.models import NO_RSSI_VALUE
+
+Fields: TypeAlias = tuple[
+    str | None,
+    dict[int, bytes],
+    dict[str, bytes],
+    list[str],
+    int | None,
+    int,
+    tuple[Any, ...],
+]
+"""What an advertisement says, in the order of bleak's AdvertisementData, which is one of them."""
 
 PADDING: Final = "\0 "
 """What makers fill a name of fixed length up with."""

@@ -6,7 +6,7 @@ import cython
 @cython.no_gc
 @cython.freelist(64)
 cdef class PlainReport:
-    cdef readonly unsigned long long address
+    cdef readonly object address
     cdef readonly long long address_type
     cdef readonly int rssi
     cdef readonly object data

@@ -11,7 +11,7 @@ from typing import Final
 
 from bleak.backends.scanner import AdvertisementData
 
-from proxyconn.advertised.fields import once_each, own_platform_data
+from proxyconn.advertised.fields import Fields, once_each, own_platform_data
 
 MOST_TURNS: Final = 8
 """Sorts of packets remembered of a device; what it said longest ago is forgotten first."""
@@ -23,7 +23,7 @@ connects, which may take 20 s."""
 Sort = tuple[str | None, tuple[str, ...], frozenset[int], frozenset[str]]
 """A name, UUIDs of services, company identifiers and UUIDs of service data."""
 
-_NOTHING: Final = AdvertisementData(None, {}, {}, [], None, 0, ())
+_NOTHING: Final[Fields] = (None, {}, {}, [], None, 0, ())
 
 
 class Turn:
@@ -40,7 +40,7 @@ class Turn:
 
     __slots__ = ("advertisement", "at", "name", "only", "shortened", "uuids")
 
-    def __init__(self, advertisement: AdvertisementData, at: float, shortened: bool) -> None:
+    def __init__(self, advertisement: Fields, at: float, shortened: bool) -> None:
         self.advertisement = advertisement
         self.at = at
         self.shortened = shortened
@@ -63,7 +63,7 @@ class Turns:
         # Most devices say the same fields all the time; theirs stays None.
         self._turns: dict[Sort, Turn] | None = None
 
-    def take(self, fresh: AdvertisementData, before: float, shortened: Callable[[], bool]) -> None:
+    def take(self, fresh: Fields, before: float, shortened: Callable[[], bool]) -> None:
         """Take a packet.
 
         Args:
@@ -76,7 +76,7 @@ class Turns:
         else:
             self.change(fresh, before, fresh[0] is not None and shortened())
 
-    def repeats(self, fresh: AdvertisementData) -> bool:
+    def repeats(self, fresh: Fields) -> bool:
         """Whether a packet is of the sort that was said last: name and keys are the same."""
         last = self.latest.advertisement
         return (
@@ -86,7 +86,7 @@ class Turns:
             and fresh[2].keys() == last[2].keys()
         )
 
-    def change(self, fresh: AdvertisementData, before: float, shortened: bool) -> None:
+    def change(self, fresh: Fields, before: float, shortened: bool) -> None:
         """Take a packet of another sort than the last one. As `take`."""
         latest = self.latest
         latest.at = before
@@ -139,7 +139,7 @@ class Turns:
         time as the complete one.
         """
         latest = self.latest
-        name = latest.advertisement.local_name
+        name = latest.advertisement[0]
         if not name or not known or not latest.shortened:
             return name is not None
         return not (known.startswith(name) or self.says_complete(known, since))
@@ -171,6 +171,6 @@ class Turns:
         )
 
 
-def _sort(advertisement: AdvertisementData) -> Sort:
+def _sort(advertisement: Fields) -> Sort:
     name, manufacturer_data, service_data, uuids, *_ = advertisement
     return name, tuple(uuids), frozenset(manufacturer_data), frozenset(service_data)

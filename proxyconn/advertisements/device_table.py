@@ -9,6 +9,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bluetooth_data_tools import int_to_bluetooth_address
 
+from proxyconn.advertised.fields import Fields
 from proxyconn.advertised.reports import COMPILED, plain_reports
 from proxyconn.advertisements.hearing import hear
 from proxyconn.advertisements.merged_device import Heard, Sighting
@@ -73,7 +74,7 @@ class SightingTable(Mapping[str, Sighting]):
         self,
         radio: Radio,
         reports: Iterable[Report[PayloadT]],
-        parse: Callable[[PayloadT], AdvertisementData],
+        parse: Callable[[PayloadT], Fields],
         now: float,
     ) -> None:
         """Take what a radio heard, and tell those who asked."""

@@ -1,8 +1,9 @@
 # How the names in hearing.py are compiled.
 import cython
 
-from proxyconn.advertised.new_tuple cimport new_tuple
+from proxyconn.advertised.memory cimport new_tuple
 from proxyconn.advertised.reports cimport PlainReport
+from proxyconn.callbacks cimport Registration
 from proxyconn.advertisements.merged_device cimport Heard, Sighting
 
 
@@ -21,6 +22,7 @@ cdef object AdvertisementData, measured, own_platform_data
     address_type=cython.longlong,
     earlier=cython.double,
     own=tuple,
+    registration=Registration,
     companies=dict,
     services=dict,
     uuids=list,

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
-from proxyconn.advertised.fields import NO_SIGNAL_FROM, measured, own_platform_data
-from proxyconn.advertised.new_tuple import new_tuple
+from proxyconn.advertised.fields import NO_SIGNAL_FROM, Fields, measured, own_platform_data
+from proxyconn.advertised.memory import new_tuple
 from proxyconn.advertised.reports import LAST_ADDRESS
 from proxyconn.advertisements.merged_device import (
     RHYTHM_SMOOTHING,
@@ -48,7 +48,7 @@ def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisem
     radio: Radio,
     known: dict[int, Heard],
     reports: Iterable[Report[Any]],
-    parse: Callable[[Any], AdvertisementData],
+    parse: Callable[[Any], Fields],
     now: float,
 ) -> None:
     """Note in a table what a radio heard, and tell those who asked.
@@ -86,7 +86,7 @@ def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisem
             sighting.weigh(heard, now)
         data = report.data
         registered = every.registered
-        if data != sighting.payload:
+        if data is not sighting.payload and data != sighting.payload:
             sighting.payload = data
             sighting.take(parse(data), heard, earlier)
             registered += changes.registered
@@ -94,7 +94,7 @@ def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisem
             callback = registration.callback
             if callback is None:
                 continue
-            name, companies, services, uuids, tx_power, platform_data = sighting.said
+            name, companies, services, uuids, tx_power, _, platform_data = sighting.said
             own = (
                 name,
                 companies.copy() if companies else {},

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
-from proxyconn.advertised.fields import NameReader
+from proxyconn.advertised.fields import Fields, NameReader
 from proxyconn.advertised.turns import KEPT_AT_LEAST, Turns
 from proxyconn.models import NO_RSSI_VALUE, RSSI_SWITCH_THRESHOLD
 from proxyconn.radio import Radio
@@ -33,9 +32,6 @@ STALE_AT_MOST = 900.0
 STALE_AFTER = 900.0
 """Seconds of silence until a device's rhythm is known: sensors that save their battery advertise
 once in 240 to 600 s."""
-
-
-Said = tuple[str | None, dict[int, bytes], dict[str, bytes], list[str], int | None, tuple[Any, ...]]
 
 
 class Heard:
@@ -87,8 +83,8 @@ class Sighting:
 
     Attributes:
         device: the BLEDevice that users hold; its `details` follow the best radio.
-        said: what callbacks are told but the RSSI, by whichever radio: the last packet, and of the
-            fields that it has not, the last one of each; in the order of bleak's AdvertisementData.
+        said: what callbacks are told but for its RSSI, by whichever radio: the last packet, and of
+            the fields that it has not, the last one of each. A tuple of no other class.
         payload: what was parsed last.
         turns: what it says in turns.
         heard: radio -> what it hears.
@@ -99,13 +95,13 @@ class Sighting:
 
     def __init__(self, device: BLEDevice) -> None:
         self.device = device
-        self.said: Said = (None, {}, {}, [], None, ())
+        self.said: Fields = (None, {}, {}, [], None, NO_RSSI_VALUE, ())
         self.payload: object = None
         self.turns = Turns()
         self.heard: dict[Radio, Heard] = {}
         self.best: Heard | None = None
 
-    def take(self, fresh: AdvertisementData, heard: Heard, earlier: float) -> None:
+    def take(self, fresh: Fields, heard: Heard, earlier: float) -> None:
         """Take what was parsed of `payload`; advertisement and scan response may come apart.
 
         Args:
@@ -113,28 +109,26 @@ class Sighting:
             heard: what the radio hears that has just heard it.
             earlier: when that radio had heard the device before, in seconds.
         """
-        name, manufacturer_data, service_data, uuids, tx_power, _, platform_data = fresh
+        name, manufacturer_data, service_data, uuids, tx_power, rssi, platform_data = fresh
         if not (
-            type(manufacturer_data) is dict and type(service_data) is dict and type(uuids) is list
+            type(fresh) is tuple
+            and type(manufacturer_data) is dict
+            and type(service_data) is dict
+            and type(uuids) is list
         ):
             # Those of a radio may be of classes of its own; compiled code copies only these.
-            exact = fresh._replace(
-                manufacturer_data=dict(manufacturer_data),
-                service_data=dict(service_data),
-                service_uuids=list(uuids),
-            )
-            self.take(exact, heard, earlier)
-            return
+            manufacturer_data, service_data = dict(manufacturer_data), dict(service_data)
+            uuids = list(uuids)
+            fresh = (name, manufacturer_data, service_data, uuids, tx_power, rssi, platform_data)
         latest = self.turns.latest
         if (
             len(manufacturer_data) + len(service_data) == 1
             and (latest.only in manufacturer_data or latest.only in service_data)
             and name == latest.name
-            and uuids == latest.uuids
+            and (uuids is latest.uuids or uuids == latest.uuids)
         ):
             # As everything below would have it, for what nearly every advertisement is.
-            latest.advertisement = fresh
-            self.said = (name, manufacturer_data, service_data, uuids, tx_power, platform_data)
+            latest.advertisement = self.said = fresh
             return
         if self.turns.repeats(fresh):
             latest.advertisement = fresh
@@ -148,12 +142,13 @@ class Sighting:
             service_data or old[2],
             uuids or old[3],
             old[4] if tx_power is None else tx_power,
+            rssi,
             platform_data,
         )
 
-    def _take_turn(self, fresh: AdvertisementData, heard: Heard, earlier: float) -> None:
+    def _take_turn(self, fresh: Fields, heard: Heard, earlier: float) -> None:
         others = (other.at for other in self.heard.values() if other is not heard)
-        name, radio = fresh.local_name, heard.radio
+        name, radio = fresh[0], heard.radio
         shortened = (
             name is not None
             and isinstance(radio, NameReader)
@@ -165,7 +160,7 @@ class Sighting:
     def _rename(self) -> None:
         """Take the name that was said last, unless a better one is known."""
         if self.turns.renames(self.device.name, self._said_since()):
-            self.device.name = self.turns.latest.advertisement.local_name
+            self.device.name = self.turns.latest.advertisement[0]
 
     def _said_since(self) -> float:
         """Return the time since which what was said counts, by the device's own rhythm."""

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData
 
-from proxyconn.advertised.fields import plain_name
+from proxyconn.advertised.fields import Fields, plain_name
 from proxyconn.advertisements.device_table import SightingTable
 from proxyconn.advertisements.merged_device import Sighting
 from proxyconn.around import Around
@@ -157,7 +156,7 @@ class Hub:
         self,
         radio: Radio,
         reports: Iterable[Report[PayloadT]],
-        parse: Callable[[PayloadT], AdvertisementData],
+        parse: Callable[[PayloadT], Fields],
     ) -> None:
         """A radio heard devices."""
         now = self.loop.time()

@@ -17,7 +17,7 @@ from proxyconn.radio import Report
 from proxyconn_esphome import ProxySession
 from proxyconn_esphome.session.listener import SessionListener, SessionView
 from proxyconn_esphome.wire import native_api, raw_connection
-from proxyconn_esphome.wire.raw_reports import read_reports
+from proxyconn_esphome.wire.raw_reports import BatchReader
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
@@ -48,6 +48,11 @@ def values(reports: Sequence[Report[bytes]]) -> Read:
         for report in reports
         if report.address <= LAST_ADDRESS
     ]
+
+
+def read_reports(data: bytes) -> Sequence[Report[bytes]]:
+    """Return what a reader makes of its first batch."""
+    return BatchReader().read(data)
 
 
 def by_protobuf(data: bytes) -> Read:
@@ -113,6 +118,50 @@ def test_reads_every_batch(data: bytes) -> None:
     batch = pb.BluetoothLERawAdvertisementsResponse.FromString(data)
     if all(report.address < 1 << 63 for report in batch.advertisements):
         assert values(read_reports(data)) == by_protobuf(data)
+
+
+DEVICES = st.sampled_from([0, 1, 1 + (1 << 20), 1 + (1 << 30), 2, LAST_ADDRESS])
+TALKS = st.lists(
+    st.lists(
+        st.builds(
+            pb.BluetoothLERawAdvertisement,
+            address=DEVICES,
+            rssi=st.integers(-127, -1),
+            data=st.sampled_from([b"", b"\x02\x01\x06", b"\x02\x01\x05", b"\x03\x09ab"]),
+        ),
+        max_size=6,
+    ),
+    max_size=6,
+)
+
+
+@given(TALKS)
+def test_reads_one_batch_after_the_other(talks: list[list[pb.BluetoothLERawAdvertisement]]) -> None:
+    """Whatever the same device, or another one in its place, has said before."""
+    reader = BatchReader()
+    for said in talks:
+        data = pb.BluetoothLERawAdvertisementsResponse(advertisements=said).SerializeToString()
+        assert values(reader.read(data)) == by_protobuf(data)
+
+
+def test_what_is_repeated_is_not_made_again() -> None:
+    """A device that says the same has the same object; what was read before stays as it was."""
+    one, other = (
+        pb.BluetoothLERawAdvertisementsResponse(),
+        pb.BluetoothLERawAdvertisementsResponse(),
+    )
+    one.advertisements.add(address=7, rssi=-60, data=bytes(31))
+    other.advertisements.add(address=7, rssi=-50, data=bytes(30))
+    reader = BatchReader()
+    first, again, changed = (
+        reader.read(batch.SerializeToString())[0] for batch in (one, one, other)
+    )
+    assert again.data is first.data
+    assert values([first, again, changed]) == [
+        (7, -60, 0, bytes(31)),
+        (7, -60, 0, bytes(31)),
+        (7, -50, 0, bytes(30)),
+    ]
 
 
 def test_plain_reports() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aioesphomeapi.connection import APIConnection
 from aioesphomeapi.core import APIConnectionError
@@ -11,7 +12,7 @@ from google.protobuf.message import Message
 
 from proxyconn.radio import Report
 from proxyconn_esphome.wire.messages import BluetoothLERawAdvertisementsResponse
-from proxyconn_esphome.wire.raw_reports import read_reports
+from proxyconn_esphome.wire.raw_reports import BatchReader
 
 RAW_ADVERTISEMENTS = 93
 """Number of the message with a batch of advertisements (api.proto)."""
@@ -59,6 +60,10 @@ class RawConnection(APIConnection):
     reports: Sequence[Report[bytes]] | None = None
     may_send: MaySend | None = None
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._reader = BatchReader()
+
     def send_messages(self, msgs: tuple[Message, ...]) -> None:
         """Write messages: every one passes here, pings and goodbyes too.
 
@@ -84,7 +89,7 @@ class RawConnection(APIConnection):
         """Take what the proxy sent."""
         if msg_type_proto == RAW_ADVERTISEMENTS and self.reads_batches and len(data) <= MOST_BATCH:
             try:
-                self.reports = read_reports(data)
+                self.reports = self._reader.read(data)
             except ValueError:
                 # Protobuf reads fields that are new, and ends the connection for what is malformed.
                 super().process_packet(msg_type_proto, data)

@@ -1,21 +1,35 @@
 # How the names in raw_reports.py are compiled.
 import cython
 
+from proxyconn.advertised.memory cimport lies_at
 from proxyconn.advertised.reports cimport PlainReport
 
 
-cdef int REPORT, ADDRESS, RSSI, ADDRESS_TYPE, DATA
+cdef int REPORT, ADDRESS, RSSI, ADDRESS_TYPE, DATA, PLACES
 cdef unsigned long long BITS_32, LAST_ADDRESS
 cdef int LAST_SHIFT
 
 
 @cython.final
-cdef class _Reader:
+cdef class _Last:
+    cdef unsigned long long number
+    cdef object address
+    cdef bytes data
+
+
+@cython.final
+cdef class BatchReader:
     cdef bytes data
     cdef const unsigned char* bytes
     cdef Py_ssize_t at
+    cdef list last
 
-    @cython.locals(value=cython.ulonglong, byte=cython.ulonglong, shift=cython.int)
+    @cython.locals(end=Py_ssize_t, tag=cython.int, reports=list, report=PlainReport)
+    cpdef list read(self, bytes data)
+
+    @cython.locals(
+        value=cython.ulonglong, byte=cython.ulonglong, shift=cython.int, at=Py_ssize_t
+    )
     cdef unsigned long long number(self, Py_ssize_t end) except? 0xFFFFFFFF
 
     @cython.locals(size=cython.longlong)
@@ -24,12 +38,15 @@ cdef class _Reader:
     @cython.locals(
         tag=cython.int,
         zigzag=cython.ulonglong,
+        address=cython.ulonglong,
+        address_type=cython.longlong,
         rssi=cython.int,
+        start=Py_ssize_t,
         stop=Py_ssize_t,
+        last=_Last,
         report=PlainReport,
     )
     cdef PlainReport report(self, Py_ssize_t end)
 
-
-@cython.locals(reader=_Reader, end=Py_ssize_t, tag=cython.int, reports=list, report=PlainReport)
-cpdef list read_reports(bytes data)
+    @cython.locals(place=Py_ssize_t, last=_Last)
+    cdef _Last said_last(self, unsigned long long address)

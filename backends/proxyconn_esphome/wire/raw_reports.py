@@ -5,6 +5,7 @@ Only worth it where this is compiled: Python reads the message that protobuf mak
 
 from __future__ import annotations
 
+from proxyconn.advertised.memory import lies_at
 from proxyconn.advertised.reports import LAST_ADDRESS, PlainReport
 
 REPORT, ADDRESS, RSSI, ADDRESS_TYPE, DATA = 0x0A, 0x08, 0x10, 0x18, 0x22
@@ -16,31 +17,76 @@ LAST_SHIFT = 63
 BITS_32 = 0xFFFFFFFF
 """What counts of a number whose field has 32 bits."""
 
+PLACES = 1024
+"""Devices of which it is known what they said last; a power of two, more than one proxy hears."""
 
-class _Reader:
-    """Reads protobuf's encoding (protobuf.dev/programming-guides/encoding).
+
+class _Last:
+    """What a device said last, and its address, as objects that need not be made again.
+
+    Attributes:
+        number: the address.
+        address: the same.
+        data: what it said.
+    """
+
+    __slots__ = ("address", "data", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.address = number
+        self.data = b""
+
+
+class BatchReader:
+    """Reads protobuf's encoding (protobuf.dev/programming-guides/encoding) of many batches.
 
     Attributes:
         data: what is read.
         bytes: the same, which C finds without asking.
         at: where the next byte is.
+        last: what devices said last, each in the place of its address's lowest bits.
     """
 
-    __slots__ = ("at", "bytes", "data")
+    __slots__ = ("at", "bytes", "data", "last")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self) -> None:
+        self.data = b""
+        self.bytes = self.data
+        self.at = 0
+        self.last: list[_Last | None] = [None] * PLACES
+
+    def read(self, data: bytes) -> list[PlainReport]:
+        """Return what a message says, without reports of what is no device.
+
+        Raises:
+            ValueError: it is malformed, or has fields that are not known here; protobuf knows.
+        """
         self.data = data
         self.bytes = data
         self.at = 0
+        end = len(data)
+        reports = []
+        while self.at < end:
+            tag = self.bytes[self.at]
+            self.at += 1
+            if tag != REPORT:
+                raise ValueError("an unknown field")
+            report = self.report(self.length(end))
+            if report is not None:
+                reports.append(report)
+        return reports
 
     def number(self, end: int) -> int:
         """Return the next number; it must end before `end`. Raises ValueError."""
         value = shift = 0
-        while self.at < end and shift < LAST_SHIFT:
-            byte = self.bytes[self.at]
-            self.at += 1
+        at = self.at
+        while at < end and shift < LAST_SHIFT:
+            byte = self.bytes[at]
+            at += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
+                self.at = at
                 return value
             shift += 7
         raise ValueError("a number does not end, or has more than 63 bits")
@@ -52,48 +98,50 @@ class _Reader:
             raise ValueError("cut off")
         return self.at + size
 
-    def report(self, end: int) -> PlainReport:
-        """Return what is said up to `end`. Raises ValueError for what is not a report's."""
-        # Its constructor would take half of the time that all of this takes.
-        report = PlainReport.__new__(PlainReport)
-        report.address = report.address_type = report.rssi = 0
-        report.data = b""
+    def report(self, end: int) -> PlainReport | None:
+        """Return what is said up to `end`; None of what is no device.
+
+        Raises:
+            ValueError: there is something that a report does not have.
+        """
+        address = address_type = rssi = start = stop = 0
         while self.at < end:
             tag = self.bytes[self.at]
             self.at += 1
             if tag == ADDRESS:
-                report.address = self.number(end)
+                address = self.number(end)
             elif tag == RSSI:
                 # The sign is in the lowest bit.
                 zigzag = self.number(end) & BITS_32
                 rssi = zigzag >> 1
-                report.rssi = -rssi - 1 if zigzag & 1 else rssi
+                rssi = -rssi - 1 if zigzag & 1 else rssi
             elif tag == ADDRESS_TYPE:
-                report.address_type = self.number(end) & BITS_32
+                address_type = self.number(end) & BITS_32
             elif tag == DATA:
                 stop = self.length(end)
-                report.data = self.bytes[self.at : stop]
+                start = self.at
                 self.at = stop
             else:
                 raise ValueError("an unknown field")
+        if address > LAST_ADDRESS:
+            return None
+        last = self.said_last(address)
+        if not lies_at(self.data, start, stop, last.data):
+            last.data = self.bytes[start:stop]
+        # Its constructor would take half of the time that all of this takes.
+        report = PlainReport.__new__(PlainReport)
+        report.address = last.address
+        report.address_type = address_type
+        report.rssi = rssi
+        report.data = last.data
         return report
 
-
-def read_reports(data: bytes) -> list[PlainReport]:
-    """Return what a message says, without reports of what is no device.
-
-    Raises:
-        ValueError: it is malformed, or has fields that are not known here; protobuf knows.
-    """
-    reader = _Reader(data)
-    end = len(data)
-    reports = []
-    while reader.at < end:
-        tag = reader.bytes[reader.at]
-        reader.at += 1
-        if tag != REPORT:
-            raise ValueError("an unknown field")
-        report = reader.report(reader.length(end))
-        if report.address <= LAST_ADDRESS:
-            reports.append(report)
-    return reports
+    def said_last(self, address: int) -> _Last:
+        """Return what is known of a device, in whose place there may have been another one."""
+        place = address & (PLACES - 1)
+        last = self.last[place]
+        if last is None:
+            last = self.last[place] = _Last(address)
+        elif last.number != address:
+            last.number = last.address = address
+        return last

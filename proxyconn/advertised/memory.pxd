@@ -1,0 +1,7 @@
+# What other compiled modules may call in memory.pyx.
+
+
+cpdef object new_tuple(type made_of, tuple values)
+
+
+cpdef bint lies_at(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes part)

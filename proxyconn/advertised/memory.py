@@ -1,0 +1,11 @@
+"""Objects as they lie in memory, not made twice; `memory.pyx` is this in C."""
+
+from __future__ import annotations
+
+new_tuple = tuple.__new__
+"""`new_tuple(class, values)` for a named tuple: its constructor takes twice as long."""
+
+
+def lies_at(data: bytes, start: int, stop: int, part: bytes) -> bool:
+    """Whether a part of some bytes is the same as others."""
+    return data[start:stop] == part

@@ -1,0 +1,29 @@
+"""Objects as they lie in memory, not made twice: `memory.py` in C."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.ref cimport Py_INCREF, Py_REFCNT
+from libc.string cimport memcmp
+
+
+cdef extern from "Python.h":
+    const int PY_VERSION_HEX
+    void Py_SET_TYPE(object made, type made_of)
+
+
+cpdef object new_tuple(type made_of, tuple values):
+    """Return a tuple of a class that adds nothing to tuple but names."""
+    # Nobody else has what was made for this call, so it may become the tuple itself. From 3.14 on
+    # a count does not say that any more.
+    if PY_VERSION_HEX >= 0x030E0000 or Py_REFCNT(values) != 1:
+        return tuple.__new__(made_of, values)
+    Py_INCREF(made_of)
+    Py_SET_TYPE(values, made_of)
+    return values
+
+
+cpdef bint lies_at(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes part):
+    """Whether a part of some bytes, with bounds that lie within, is the same as others."""
+    cdef Py_ssize_t size = stop - start
+    if PyBytes_GET_SIZE(part) != size:
+        return False
+    return memcmp(PyBytes_AS_STRING(data) + start, PyBytes_AS_STRING(part), size) == 0

@@ -1,0 +1,7 @@
+# How the names in callbacks.py are compiled.
+import cython
+
+
+@cython.final
+cdef class Registration:
+    cdef public object callback
