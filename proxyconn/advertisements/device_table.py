@@ -76,10 +76,14 @@ class SightingTable(Mapping[str, Sighting]):
         reports: Iterable[Report[PayloadT]],
         parse: Callable[[PayloadT], Fields],
         now: float,
-    ) -> None:
-        """Take what a radio heard, and tell those who asked."""
-        known = self._by_radio.setdefault(radio, {})
+    ) -> bool:
+        """Take what a radio heard, and tell those who asked; return whether a device is new."""
+        known = self._by_radio.get(radio)
+        if known is None:
+            known = self._by_radio[radio] = {}
+        before = len(self._sightings)
         hear(self, radio, known, plain_reports(reports) if COMPILED else reports, parse, now)
+        return len(self._sightings) != before
 
     def first_heard(self, radio: Radio, report: Report[Any], rssi: int, now: float) -> Heard:
         """Return what the radio hears of a device whose signal it has not measured so far."""
@@ -131,11 +135,15 @@ class SightingTable(Mapping[str, Sighting]):
             sighting.lose(radio)
         self._forget([address for address, one in self._sightings.items() if not one.heard])
 
+    def needs_sweep(self, now: float) -> bool:
+        """Whether it is time to look for devices that went silent."""
+        return now - self._swept >= SWEEP_EVERY or len(self._sightings) >= MOST_SIGHTINGS
+
     def sweep(self, now: float, keep: Container[str]) -> bool:
         """Forget devices that went silent, but those to `keep`; False if it is not time yet."""
-        crowded = len(self) >= MOST_SIGHTINGS
-        if now - self._swept < SWEEP_EVERY and not crowded:
+        if not self.needs_sweep(now):
             return False
+        crowded = len(self) >= MOST_SIGHTINGS
         self.forget_silent(now, keep)
         if crowded and len(self) > KEPT_SIGHTINGS:
             idle = sorted(

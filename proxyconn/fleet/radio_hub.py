@@ -160,15 +160,16 @@ class Hub:
     ) -> None:
         """A radio heard devices."""
         now = self.loop.time()
-        if self.sightings.sweep(now, keep=self.queue.links):
+        sightings = self.sightings
+        if sightings.needs_sweep(now):
+            sightings.sweep(now, keep=self.queue.links)
             self.routing.memory.sweep(now)
-        before = len(self.sightings)
-        self.sightings.hear(radio, reports, parse, now)
+        has_grown = sightings.hear(radio, reports, parse, now)
         if self.reports_callbacks.registered:
             self.reports_callbacks(radio, reports)
         if self.own_reports_callbacks.registered and not isinstance(radio, OffersLinks):
             self.own_reports_callbacks(radio, reports)
-        if len(self.sightings) != before:
+        if has_grown:
             self.scan.device_is_new()
             self.queue.serve()
 

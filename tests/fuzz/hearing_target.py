@@ -48,7 +48,7 @@ async def _hear(choices: Choices) -> None:
         elif how == 1:
             await asyncio.sleep(choices.byte() / 4)
         elif (batch := _batch(choices)) is not None:
-            radio.session_heard(radio.session, reports_of(None, batch))
+            radio.session_heard(radio.session, reports_of(batch))
         _check(hub, here)
 
 

@@ -110,10 +110,10 @@ async def test_address_type_is_that_of_the_last_report() -> None:
 async def test_advertisements_of_any_size() -> None:
     """What no device can say is not kept; a batch that is merely large is taken."""
     huge = batch((1, bytes(60_000)), (2, bytes(MOST_DATA)), (3, bytes(MOST_DATA + 1)))
-    assert [report.address for report in reports_of(None, huge)] == [2]
+    assert [report.address for report in reports_of(huge)] == [2]
     many = batch(*((number, bytes(31)) for number in range(200)))
     assert many.ByteSize() > MOST_BATCH
-    assert len(reports_of(None, many)) == 200
+    assert len(reports_of(many)) == 200
 
 
 async def test_flood_is_read_in_small_bites() -> None:
@@ -133,7 +133,7 @@ async def test_flood_is_read_in_small_bites() -> None:
 async def test_advertisements_without_end_in_one_batch() -> None:
     """The smallest ones fit into a frame by the thousand; a proxy collects 16."""
     batch_of_all = batch(*((number, b"") for number in range(6000)))
-    assert len(reports_of(None, batch_of_all)) == MOST_REPORTS
+    assert len(reports_of(batch_of_all)) == MOST_REPORTS
 
 
 async def test_scan_of_one_proxy_forgets(monkeypatch: pytest.MonkeyPatch) -> None:

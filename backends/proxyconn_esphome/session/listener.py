@@ -73,13 +73,15 @@ class Listeners:
 
     def add_listener(self, listener: SessionListener) -> Callable[[], None]:
         """Tell `listener` about every change; returns the unsubscribe."""
-        removes = (
+        removes = [
             self._told_changed.register(listener.session_changed),
             self._told_failed.register(listener.session_failed),
-            self._told_heard.register(listener.session_heard),
             self._told_slots.register(listener.session_slots),
             self._told_linked.register(listener.session_linked),
-        )
+        ]
+        # There are many of these, and most listeners do not want to know.
+        if type(listener).session_heard is not SessionListener.session_heard:
+            removes.append(self._told_heard.register(listener.session_heard))
 
         def remove() -> None:
             for one in removes:

@@ -19,7 +19,7 @@ from proxyconn_esphome.wire.board_entities import press_restart, wifi_signal
 from proxyconn_esphome.wire.identity import tidy
 from proxyconn_esphome.wire.messages import BluetoothLERawAdvertisementsResponse
 from proxyconn_esphome.wire.native_api import NotCalledError, Wire, WireClient
-from proxyconn_esphome.wire.raw_connection import MaySend, batches_for
+from proxyconn_esphome.wire.raw_connection import MaySend, take_batches
 
 CLIENT_INFO = "proxyconn"
 """What the proxy's log calls us."""
@@ -257,8 +257,9 @@ class Connection:
         """
         for type_, handler in handlers.items():
             if type_ is BluetoothLERawAdvertisementsResponse:
-                handler = batches_for(wire, handler)
-            self._handled.append(wire.add_message_callback(handler, (type_,)))
+                self._handled.append(take_batches(wire, handler))
+            else:
+                self._handled.append(wire.add_message_callback(handler, (type_,)))
 
     async def _on_connect(self) -> None:
         self.up_at = asyncio.get_running_loop().time()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aioesphomeapi.connection import APIConnection
 from aioesphomeapi.core import APIConnectionError
@@ -16,6 +17,13 @@ from proxyconn_esphome.wire.raw_reports import BatchReader
 
 RAW_ADVERTISEMENTS = 93
 """Number of the message with a batch of advertisements (api.proto)."""
+
+PING_RESPONSE = 8
+"""Number of the message that says no more than that the proxy is there (api.proto)."""
+
+ALIVE_EVERY = 1.0
+"""Seconds from one batch that is taken for such a message to the next: it costs as much as half a
+batch, and is asked for after twenty (aioesphomeapi KEEP_ALIVE_FREQUENCY)."""
 
 MOST_BATCH = 4096
 """Bytes of a batch whose advertisements are not looked at one by one: ESPHome's largest, 16 of 62
@@ -30,6 +38,22 @@ MOST_DATA = 1650
 
 MaySend = Callable[[], bool]
 """Says whether a proxy is ours at this moment."""
+
+TakeBatch = Callable[[Sequence[Report[bytes]]], None]
+"""Takes the advertisements of one message."""
+
+
+class Messages(Protocol):
+    """Where messages come from."""
+
+    def add_message_callback(
+        self, on_message: Callable[[Any], None], msg_types: tuple[type[Any], ...]
+    ) -> Callable[[], None]:
+        """Call `on_message` with each message of the types; returns the unsubscribe."""
+        ...
+
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class NotOursError(APIConnectionError):
@@ -47,22 +71,23 @@ def transport_of(helper: object) -> asyncio.WriteTransport | None:
 class RawConnection(APIConnection):
     """aioesphomeapi's connection, which makes no message of a batch that can be read without.
 
-    Whoever handles such messages is called with an empty one, and finds here what it would say;
-    where a base class never calls `process_packet`, the messages come whole.
+    Where a base class never calls `process_packet`, they all come as messages.
 
     Attributes:
         reads_batches: whether to do so: not for those who read messages in a debug log.
-        reports: what the message says that is being handled; None if it says so itself.
+        take_batch: called with what is read; None as long as nobody wants it.
         may_send: whether the proxy is ours just now; None if it always is.
     """
 
     reads_batches = True
-    reports: Sequence[Report[bytes]] | None = None
+    take_batch: TakeBatch | None = None
     may_send: MaySend | None = None
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._reader = BatchReader()
+        self._time = asyncio.get_running_loop().time
+        self._alive_at = float("-inf")
 
     def send_messages(self, msgs: tuple[Message, ...]) -> None:
         """Write messages: every one passes here, pings and goodbyes too.
@@ -87,20 +112,30 @@ class RawConnection(APIConnection):
 
     def process_packet(self, msg_type_proto: int, data: bytes) -> None:
         """Take what the proxy sent."""
-        if msg_type_proto == RAW_ADVERTISEMENTS and self.reads_batches and len(data) <= MOST_BATCH:
-            try:
-                self.reports = self._reader.read(data)
-            except ValueError:
-                # Protobuf reads fields that are new, and ends the connection for what is malformed.
-                super().process_packet(msg_type_proto, data)
-                return
-            try:
-                # This is a sign of life too, and its handlers are called under the same care.
-                super().process_packet(msg_type_proto, b"")
-            finally:
-                self.reports = None
-        else:
+        take = self.take_batch
+        if (
+            msg_type_proto != RAW_ADVERTISEMENTS
+            or take is None
+            or not self.reads_batches
+            or len(data) > MOST_BATCH
+        ):
             super().process_packet(msg_type_proto, data)
+            return
+        try:
+            reports = self._reader.read(data)
+        except ValueError:
+            # Protobuf reads fields that are new, and ends the connection for what is malformed.
+            super().process_packet(msg_type_proto, data)
+            return
+        now = self._time()
+        if now >= self._alive_at + ALIVE_EVERY:
+            self._alive_at = now
+            super().process_packet(PING_RESPONSE, b"")
+        try:
+            take(reports)
+        except Exception:
+            # As for a handler of messages: its defect must not end the connection.
+            _LOGGER.exception("%s: a batch of advertisements was not taken", self.log_name)
 
     def set_debug(self, enable: bool) -> None:
         """Log every message, or no more."""
@@ -108,19 +143,24 @@ class RawConnection(APIConnection):
         super().set_debug(enable)
 
 
-def batches_for(
-    wire: object, handler: Callable[[Sequence[Report[bytes]]], None]
-) -> Callable[[BluetoothLERawAdvertisementsResponse], None]:
-    """Return what hands the reports of each batch of `wire` to `handler`."""
-    return lambda message: handler(reports_of(wire, message))
+def take_batches(wire: Messages, take: TakeBatch) -> Callable[[], None]:
+    """Call `take` with the advertisements of each batch that comes; returns the unsubscribe."""
+    remove = wire.add_message_callback(
+        lambda message: take(reports_of(message)), (BluetoothLERawAdvertisementsResponse,)
+    )
+    if not isinstance(wire, RawConnection):
+        return remove
+    wire.take_batch = take
+
+    def remove_both() -> None:
+        wire.take_batch = None
+        remove()
+
+    return remove_both
 
 
-def reports_of(
-    wire: object, message: BluetoothLERawAdvertisementsResponse
-) -> Sequence[Report[bytes]]:
-    """Return what a message says that is being handled, within bounds."""
-    if isinstance(wire, RawConnection) and wire.reports is not None:
-        return wire.reports
+def reports_of(message: BluetoothLERawAdvertisementsResponse) -> Sequence[Report[bytes]]:
+    """Return what a message says, within bounds."""
     reports: Sequence[Report[bytes]] = message.advertisements
     if message.ByteSize() > MOST_BATCH:
         return [report for report in reports[:MOST_REPORTS] if len(report.data) <= MOST_DATA]
