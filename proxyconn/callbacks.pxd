@@ -5,3 +5,8 @@ import cython
 @cython.final
 cdef class Registration:
     cdef public object callback
+
+
+@cython.final
+cdef class Registrations:
+    cdef public tuple now

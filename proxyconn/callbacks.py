@@ -42,6 +42,19 @@ class Registration:
         self.callback: Callable[..., object] | None = callback
 
 
+class Registrations:
+    """Those that there are.
+
+    Attributes:
+        now: a tuple that is replaced and never changed.
+    """
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now: tuple[Registration, ...] = ()
+
+
 class Callbacks(Generic[P]):
     """Callbacks, called in the order in which they were registered.
 
@@ -53,15 +66,20 @@ class Callbacks(Generic[P]):
         changed: called when one has come or gone.
 
     Attributes:
-        registered: a tuple that is replaced and never changed, for whoever calls them itself.
+        registrations: those that there are, for whoever calls them itself.
     """
 
-    __slots__ = ("_changed", "_owner", "registered")
+    __slots__ = ("_changed", "_owner", "registrations")
 
     def __init__(self, owner: str, changed: Callable[[], object] | None = None) -> None:
         self._owner = owner
         self._changed = changed
-        self.registered: tuple[Registration, ...] = ()
+        self.registrations = Registrations()
+
+    @property
+    def registered(self) -> tuple[Registration, ...]:
+        """A tuple that is replaced and never changed."""
+        return self.registrations.now
 
     def register(self, callback: Callable[P, object]) -> Callable[[], None]:
         """Add a callback; returns what takes this one out again, harmless when called twice."""
@@ -75,13 +93,13 @@ class Callbacks(Generic[P]):
         return remove
 
     def _replace(self, registered: tuple[Registration, ...]) -> None:
-        self.registered = registered
+        self.registrations.now = registered
         if self._changed:
             self._changed()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call every one of them; what one raises is logged, and keeps no other from being told."""
-        for registration in self.registered:
+        for registration in self.registrations.now:
             callback = registration.callback
             if callback is None:
                 continue

@@ -2,7 +2,7 @@
 import cython
 
 
-cdef object AdvertisementData, parse_advertisement_data_bytes, plain_name, once_each, NO_RSSI_VALUE
+cdef object AdvertisementData, _parse, plain_name, once_each, NO_RSSI_VALUE
 cdef str PADDING
 
 

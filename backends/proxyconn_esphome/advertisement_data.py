@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
+from typing import Final
+
 from bleak.backends.scanner import AdvertisementData
 from bluetooth_data_tools import parse_advertisement_data_bytes
 
 from proxyconn.advertised.fields import PADDING, once_each, plain_name
 from proxyconn.radio import NO_RSSI_VALUE, Fields
+
+_parse: Final = unwrap(parse_advertisement_data_bytes)
+# Without its cache: what is asked for here is new to us, and to it.
 
 SHORTENED_NAME, COMPLETE_NAME = 0x08, 0x09
 """AD types of a local name (Assigned Numbers 2.3)."""
@@ -22,9 +28,7 @@ def said_by(data: bytes) -> Fields:
         Its lists and dicts are shared with whatever else has parsed the same data: they are to be
         left alone, and copied for users.
     """
-    name, service_uuids, service_data, manufacturer_data, tx_power = parse_advertisement_data_bytes(
-        data
-    )
+    name, service_uuids, service_data, manufacturer_data, tx_power = _parse(data)
     if name and name[-1] in PADDING:
         name = plain_name(name)
     if len(service_uuids) > 1:

@@ -3,7 +3,7 @@ import cython
 
 from proxyconn.advertised.memory cimport new_tuple
 from proxyconn.advertised.reports cimport PlainReport
-from proxyconn.callbacks cimport Registration
+from proxyconn.callbacks cimport Registration, Registrations
 from proxyconn.advertisements.merged_device cimport Heard, Sighting
 
 
@@ -22,6 +22,8 @@ cdef object AdvertisementData, measured, own_platform_data
     address_type=cython.longlong,
     earlier=cython.double,
     own=tuple,
+    every=Registrations,
+    changes=Registrations,
     registration=Registration,
     companies=dict,
     services=dict,

@@ -56,7 +56,7 @@ def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisem
     `known` is address -> what the radio hears of the device, `now` is in seconds; all reports are
     PlainReport where this is compiled.
     """
-    every, changes = table.callbacks, table.change_callbacks
+    every, changes = table.callbacks.registrations, table.change_callbacks.registrations
     for report in reports:
         rssi = report.rssi
         heard = known.get(report.address)
@@ -85,11 +85,11 @@ def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisem
         ):
             sighting.weigh(heard, now)
         data = report.data
-        registered = every.registered
+        registered = every.now
         if data is not sighting.payload and data != sighting.payload:
             sighting.payload = data
             sighting.take(parse(data), heard, earlier)
-            registered += changes.registered
+            registered += changes.now
         for registration in registered:
             callback = registration.callback
             if callback is None:
