@@ -59,7 +59,12 @@ class PlainReport:
 
 
 def plain_reports(reports: Iterable[AnyReport]) -> list[PlainReport]:
-    """Return reports as plain ones, without those of what is no device."""
+    """Return reports as plain ones, without those of what is no device.
+
+    Those in a list are of one class.
+    """
+    if type(reports) is list and reports and type(reports[0]) is PlainReport:
+        return reports
     plain = []
     for report in reports:
         if type(report) is PlainReport:

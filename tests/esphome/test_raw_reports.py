@@ -173,7 +173,8 @@ def test_plain_reports() -> None:
             pb.BluetoothLERawAdvertisement(address=1 << 50),
         ]
     ).advertisements
-    assert values(plain_reports([plain, *others])) == [(1, -60, 1, b"x"), (2, -127, 0, b"y")]
+    assert values(plain_reports((plain, *others))) == [(1, -60, 1, b"x"), (2, -127, 0, b"y")]
+    assert plain_reports(ready := [plain]) is ready
 
 
 class Ear(SessionListener):

@@ -107,9 +107,8 @@ class Upkeep:
         """Take a slot report; `use` is who used slots when it came."""
         self._run(lambda: self.orphans.on_slots(use, self._loop.time()))
 
-    def on_heard(self) -> None:
-        """Take note of an advertisement."""
-        now = self._loop.time()
+    def on_heard(self, now: float) -> None:
+        """Take note of an advertisement, at a time of the loop's."""
         after_renewal = self.watchdog.step is Step.RESUBSCRIBE
         if self.watchdog.hear(now):
             _LOGGER.info("%s: it hears devices again", self._proxy.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -57,6 +58,7 @@ class Inbox:
 
     def __init__(self, proxy: ReportingProxy) -> None:
         self._proxy = proxy
+        self._time = asyncio.get_running_loop().time
 
     def handlers(self) -> dict[type[Any], Callable[[Any], None]]:
         """Return what to call for each type of message; as `Connection.handle` takes them."""
@@ -96,12 +98,12 @@ class Inbox:
         return set(held) - {link.address for link in links if link.is_up}
 
     def _on_heard(self, reports: Sequence[Report[bytes]]) -> None:
-        proxy = self._proxy
-        proxy.subscription.prove()
+        proxy, now = self._proxy, self._time()
+        proxy.subscription.prove(now)
         proxy.attempts.on_heard()
-        proxy.upkeep.on_heard()
+        proxy.upkeep.on_heard(now)
         proxy.tell_heard(reports)
 
     def _on_scanner_state(self, message: BluetoothScannerStateResponse) -> None:
-        self._proxy.subscription.prove()
+        self._proxy.subscription.prove(self._time())
         self._proxy.upkeep.scan.on_state(message)

@@ -196,7 +196,7 @@ class Subscription:
         if self.can_be_probed:
             self.probe()
         else:
-            self.prove()
+            self.prove(self._loop.time())
 
     def stop(self) -> None:
         """Stop asking: the session has ended."""
@@ -233,10 +233,10 @@ class Subscription:
             and version_of(info.esphome_version) >= TAKEN_OVER_SINCE
         )
 
-    def prove(self) -> None:
-        """Take note that the subscription is ours."""
+    def prove(self, now: float) -> None:
+        """Take note that the subscription is ours, at a time of the loop's."""
         self._probe.misses = 0
-        self.proven_at = self._loop.time()
+        self.proven_at = now
         if self.held:
             return
         self._cancel()
@@ -291,7 +291,7 @@ class Subscription:
     def on_notice(self, number: int) -> bool:
         """Take connected=false for an address; return whether it answers a probe."""
         if answers := self._probe.on_notice(number):
-            self.prove()
+            self.prove(self._loop.time())
         return answers
 
     def on_slots(self) -> None:
