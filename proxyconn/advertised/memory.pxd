@@ -4,4 +4,7 @@
 cpdef object new_tuple(type made_of, tuple values)
 
 
+cpdef object let_go(tuple made)
+
+
 cpdef bint lies_at(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes part)

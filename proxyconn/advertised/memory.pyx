@@ -1,7 +1,7 @@
 """Objects as they lie in memory, not made twice: `memory.py` in C."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.ref cimport Py_INCREF, Py_REFCNT
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from libc.string cimport memcmp
 
 
@@ -19,6 +19,14 @@ cpdef object new_tuple(type made_of, tuple values):
     Py_INCREF(made_of)
     Py_SET_TYPE(values, made_of)
     return values
+
+
+cpdef object let_go(tuple made):
+    """Make what `new_tuple` made a plain one again, which is freed quicker, if nobody kept it."""
+    cdef type made_of = type(made)
+    if PY_VERSION_HEX < 0x030E0000 and Py_REFCNT(made) == 1 and made_of is not tuple:
+        Py_SET_TYPE(made, tuple)
+        Py_DECREF(made_of)
 
 
 cpdef bint lies_at(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes part):

@@ -13,8 +13,8 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn.advertised.fields import NO_SIGNAL_FROM, Fields, measured, own_platform_data
-from proxyconn.advertised.memory import new_tuple
-from proxyconn.advertised.reports import LAST_ADDRESS
+from proxyconn.advertised.memory import let_go, new_tuple
+from proxyconn.advertised.reports import COMPILED, LAST_ADDRESS
 from proxyconn.advertisements.merged_device import (
     RHYTHM_SMOOTHING,
     RSSI_SMOOTHING,
@@ -106,6 +106,8 @@ def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisem
             )
             try:
                 callback(sighting.device, new_tuple(AdvertisementData, own))
+                if COMPILED:
+                    let_go(own)
             except Exception:
                 # One listener's defect must not deafen the others, nor the radio.
                 _LOGGER.exception("a callback of the fleet failed: %r", callback)
