@@ -297,6 +297,20 @@ def test_what_a_listener_is_given_is_its_own(scene: Scene) -> None:
     assert scene.table[ADDRESS].last() == expected
 
 
+def test_what_a_listener_keeps_stays_as_it_was(scene: Scene) -> None:
+    """It is bleak's, whatever is heard later, and whatever else is not kept."""
+    kept: list[AdvertisementData] = []
+    scene.table.callbacks.register(
+        lambda device, said: kept.append(said) if said.rssi & 1 else None
+    )
+    for count in range(60):
+        scene.hear(scene.kitchen, -99 + count, float(count), b"/%02d" % (count // 3))
+    assert {type(said) for said in kept} == {AdvertisementData}
+    assert [(said.rssi, said.service_data) for said in kept] == [
+        (-99 + count, {"0000fe00": b"%02d" % (count // 3)}) for count in range(0, 60, 2)
+    ]
+
+
 def test_who_unsubscribes_in_a_batch_is_not_called_for_the_rest(scene: Scene) -> None:
     """Neither the one that does so nor one that is taken out by another."""
     calls: list[str] = []
