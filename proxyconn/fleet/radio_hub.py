@@ -165,9 +165,9 @@ class Hub:
             sightings.sweep(now, keep=self.queue.links)
             self.routing.memory.sweep(now)
         has_grown = sightings.hear(radio, reports, parse, now)
-        if self.reports_callbacks.registered:
+        if self.reports_callbacks.registrations.now:
             self.reports_callbacks(radio, reports)
-        if self.own_reports_callbacks.registered and not isinstance(radio, OffersLinks):
+        if self.own_reports_callbacks.registrations.now and not isinstance(radio, OffersLinks):
             self.own_reports_callbacks(radio, reports)
         if has_grown:
             self.scan.device_is_new()

@@ -109,11 +109,11 @@ class Upkeep:
 
     def on_heard(self, now: float) -> None:
         """Take note of an advertisement, at a time of the loop's."""
-        after_renewal = self.watchdog.step is Step.RESUBSCRIBE
+        step = self.watchdog.step
         if self.watchdog.hear(now):
             _LOGGER.info("%s: it hears devices again", self._proxy.name)
             self._proxy.update()
-        if after_renewal and now - self._resubscribed_at < RUNG_TIME:
+        if step and step is Step.RESUBSCRIBE and now - self._resubscribed_at < RUNG_TIME:
             self._proxy.subscription.was_taken_back()
 
     def _tick(self) -> None:

@@ -161,7 +161,8 @@ def take_batches(wire: Messages, take: TakeBatch) -> Callable[[], None]:
 
 def reports_of(message: BluetoothLERawAdvertisementsResponse) -> Sequence[Report[bytes]]:
     """Return what a message says, within bounds."""
-    reports: Sequence[Report[bytes]] = message.advertisements
+    # A list of its own: protobuf's takes longer to go through.
+    reports: Sequence[Report[bytes]] = message.advertisements[:]
     if message.ByteSize() > MOST_BATCH:
         return [report for report in reports[:MOST_REPORTS] if len(report.data) <= MOST_DATA]
     return reports
