@@ -20,7 +20,6 @@ cdef object AdvertisementData, measured, own_platform_data
     best=Heard,
     sighting=Sighting,
     rssi=cython.int,
-    address_type=cython.longlong,
     earlier=cython.double,
     own=tuple,
     every=Registrations,
@@ -30,6 +29,5 @@ cdef object AdvertisementData, measured, own_platform_data
     services=dict,
     uuids=list,
     registered=tuple,
-    number=object,
 )
 cpdef hear(object table, object radio, dict known, object reports, object parse, double now)

@@ -76,9 +76,8 @@ def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisem
             else:
                 rssi = NO_RSSI_VALUE
         sighting = heard.sighting
-        address_type = report.address_type
-        if address_type != heard.address_type:
-            sighting.correct(heard, address_type)
+        if report.address_type != heard.address_type:
+            sighting.correct(heard, report.address_type)
         best = sighting.best
         if heard is not best and (
             best is None or heard.rssi > best.rssi or now - best.at > STALE_AT_LEAST

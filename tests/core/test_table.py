@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -276,41 +275,6 @@ def test_sorts_of_packets_are_bounded(scene: Scene) -> None:
     assert said == {str(number) for number in range(1000 - MOST_TURNS, 1000)}
 
 
-def test_what_a_listener_is_given_is_its_own(scene: Scene) -> None:
-    """Whatever it does to it, another one hears what was said, now and later."""
-    heard: list[AdvertisementData] = []
-
-    def spoil(device: BLEDevice, said: AdvertisementData) -> None:
-        said.service_data.clear()
-        said.manufacturer_data[1] = b"spoilt"
-        said.service_uuids.append("spoilt")
-
-    scene.table.callbacks.register(spoil)
-    scene.table.callbacks.register(lambda device, said: heard.append(said))
-    scene.table.change_callbacks.register(spoil)
-    for now in range(2):
-        scene.hear(scene.kitchen, -50, float(now), b"kettle/aa")
-        spoil(scene.table[ADDRESS].device, scene.table[ADDRESS].last())
-        scene.hear(scene.kitchen, -50, now + 0.5, b"kettle/aa", number=ONE + 1)
-    expected = AdvertisementData("kettle", {}, {"0000fe00": b"aa"}, [], None, -50, ())
-    assert heard == [expected] * 4
-    assert scene.table[ADDRESS].last() == expected
-
-
-def test_what_a_listener_keeps_stays_as_it_was(scene: Scene) -> None:
-    """It is bleak's, whatever is heard later, and whatever else is not kept."""
-    kept: list[AdvertisementData] = []
-    scene.table.callbacks.register(
-        lambda device, said: kept.append(said) if said.rssi & 1 else None
-    )
-    for count in range(60):
-        scene.hear(scene.kitchen, -99 + count, float(count), b"/%02d" % (count // 3))
-    assert {type(said) for said in kept} == {AdvertisementData}
-    assert [(said.rssi, said.service_data) for said in kept] == [
-        (-99 + count, {"0000fe00": b"%02d" % (count // 3)}) for count in range(0, 60, 2)
-    ]
-
-
 def test_who_unsubscribes_in_a_batch_is_not_called_for_the_rest(scene: Scene) -> None:
     """Neither the one that does so nor one that is taken out by another."""
     calls: list[str] = []
@@ -387,24 +351,3 @@ def test_memory_is_bounded_whatever_changes_its_address(scene: Scene) -> None:
     newest = f"C4:00:00:00:{(MOST_SIGHTINGS + 1) >> 8:02X}:{(MOST_SIGHTINGS + 1) & 0xFF:02X}"
     assert newest in scene.table
     assert ADDRESS not in scene.table
-
-
-def test_a_radio_may_have_classes_of_its_own(scene: Scene) -> None:
-    """What callbacks are told is made of plain dicts and lists all the same."""
-
-    class Uuids(list[str]):
-        """A list of one's own."""
-
-    def parse(payload: bytes) -> AdvertisementData:
-        services = OrderedDict({"0000fe00": payload})
-        return AdvertisementData(
-            "kettle", OrderedDict({1: payload}), services, Uuids(["a"]), None, NO_RSSI_VALUE, ()
-        )
-
-    told: list[AdvertisementData] = []
-    scene.table.callbacks.register(lambda device, said: told.append(said))
-    for data in (b"1", b"2"):
-        scene.table.hear(scene.kitchen, [FakeReport(ONE, 1, -50, data)], parse, 0.0)
-    kinds = (dict, dict, list)
-    assert [tuple(map(type, said[1:4])) for said in told] == [kinds, kinds]
-    assert [said.manufacturer_data for said in told] == [{1: b"1"}, {1: b"2"}]
