@@ -162,6 +162,11 @@ class Owner:
     def reload(self, settings: ServeSettings) -> None:
         """Take new rules for clients; where and what is served stays as it is until a restart."""
         self.settings = replace(self.settings, clients=settings.clients)
+        for client in self.clients:
+            party = self._party_of(client.name, client.peer, client.peer_port)
+            for link in client.links.values():
+                self._lending.pass_on(link.address, client.party, party)
+            client.party = party
         self.share_out(self.settings.shares())
 
     def share_out(self, shares: Mapping[str, Share]) -> None:

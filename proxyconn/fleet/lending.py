@@ -193,6 +193,16 @@ class Lending:
         self._hub.queue.shares.shares = shares
         self._hub.queue.serve()
 
+    def pass_on(self, address: str, giver: Party, taker: Party) -> None:
+        """Make a party's link to a device, or its attempt to open one, another party's.
+
+        Harmless if the device is not the giver's.
+        """
+        holder = self._hub.queue.holders.present(address)
+        if isinstance(holder, RoutedClient) and holder.party == giver:
+            holder.party = taker
+        self._hub.queue.pass_on(address, giver, taker)
+
     def backend(self) -> type[RoutedClient]:
         """Return the bleak backend of clients that are given an address or a device."""
         return routed_backend(self._hub)

@@ -97,7 +97,7 @@ class RoutedClient(DelegatingClient):
             raise BleakError(f"{self.address}: not a device of a fleet; find it with the fleet")
         self.address = colon_address(self.address)
         self._hub = hub
-        self._party = party
+        self.party = party
         self._only = only
         self._device = None if isinstance(address_or_ble_device, str) else address_or_ble_device
         self._choice = RadioChoice(hub, self.address, self._device, only)
@@ -242,7 +242,7 @@ class RoutedClient(DelegatingClient):
                 max(deadline - loop.time(), 0.0),
                 known=self._device is not None,
                 pairing=pair,
-                party=self._party,
+                party=self.party,
                 only=self._only,
                 failed=failed,
                 holder=self,

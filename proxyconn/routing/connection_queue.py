@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,8 +17,8 @@ from proxyconn.radio import OffersLinks, Radio, identity_of
 from proxyconn.routing.device_holders import Holder, Holders
 from proxyconn.routing.fair_shares import FairShares, Party, Place
 from proxyconn.routing.journal import Journal
-from proxyconn.routing.known_paths import Routing
-from proxyconn.routing.path_score import DB_PER_SECOND, USABLE_STATES, explain_choice
+from proxyconn.routing.known_paths import Routing, free_slots
+from proxyconn.routing.path_score import DB_PER_SECOND, explain_choice
 from proxyconn.routing.why_not import WhyNot, have_gone
 
 LOOK_AGAIN = 0.25
@@ -178,6 +178,17 @@ class LinkQueue:
             radio.release(address)
             self.serve()
         return radio
+
+    def pass_on(self, address: str, giver: Party, taker: Party) -> None:
+        """Make a party's link, or its wait for one, another's; harmless if it has none."""
+        if giver == taker or self.parties.get(address, taker) != giver:
+            return
+        self.parties[address] = taker
+        waiter = next((one for one in self._waiters if one.address == address), None)
+        if waiter:
+            waiter.party = taker
+        if _granted(waiter.future) if waiter else self.links.get(address):
+            self.shares.passed_on(giver, taker)
 
     def end_wait(self, address: str, error: Exception) -> None:
         """Let the caller that waits for a device have `error`; harmless if none waits."""
@@ -374,18 +385,6 @@ class LinkQueue:
         if lasting or have_gone(candidates) or waited >= UNREACHABLE_TIMEOUT:
             self._unreachable[waiter.address] = waiter.unreachable_since
             waiter.future.set_exception(self._why_not.unreachable(waiter.address, candidates))
-
-
-def free_slots(radios: Iterable[Radio]) -> int | None:
-    """Return the free slots of all radios that connect; None if one does not say."""
-    total = 0
-    for radio in radios:
-        is_own = not isinstance(radio, OffersLinks)
-        if is_own and radio.connectable and radio.state in USABLE_STATES:
-            if (free := radio.free_slots()) is None:
-                return None
-            total += free
-    return total
 
 
 def _granted(future: asyncio.Future[Radio]) -> bool:

@@ -77,6 +77,11 @@ class FairShares:
         if self.held[party] <= 0:
             del self.held[party]
 
+    def passed_on(self, giver: Party, taker: Party) -> None:
+        """A slot that one party holds is another's from now on."""
+        self.given_back(giver)
+        self.held[taker] += 1
+
     def may_take(self, party: Party, free: int | None) -> bool:
         """Whether a party may have one more slot.
 

@@ -24,7 +24,7 @@ from proxyconn.radio import (
 )
 from proxyconn.routing.bonds import Bonds
 from proxyconn.routing.failure_memory import FailureMemory
-from proxyconn.routing.path_score import Path, obstacle, rank
+from proxyconn.routing.path_score import USABLE_STATES, Path, obstacle, rank
 from proxyconn.routing.pins import NO_PINS, Pins
 from proxyconn.routing.slot_forecast import Holding
 from proxyconn.routing.slot_refusals import Refusals
@@ -380,3 +380,15 @@ def _as_offered(path: Path, offer: Offer) -> Path:
         failures=max(path.failures, offer.failures),
         radio_failures=max(path.radio_failures, offer.radio_failures),
     )
+
+
+def free_slots(radios: Iterable[Radio]) -> int | None:
+    """Return the free slots of all radios that connect; None if one does not say."""
+    total = 0
+    for radio in radios:
+        is_own = not isinstance(radio, OffersLinks)
+        if is_own and radio.connectable and radio.state in USABLE_STATES:
+            if (free := radio.free_slots()) is None:
+                return None
+            total += free
+    return total

@@ -128,3 +128,15 @@ def test_a_guarantee_that_is_used_up_keeps_nothing_more() -> None:
         shares.granted(shares.place(party), party)
     assert shares.may_take("other", 1)
     assert shares.may_take("ha", 1)
+
+
+def test_slot_that_is_passed_on_counts_for_its_new_party() -> None:
+    """It uses up the new party's share, and no more the old one's."""
+    shares = FairShares({"a": Share(most=1), "b": Share(guaranteed=1)})
+    shares.granted(shares.place("a"), "a")
+    assert not shares.may_take("a", 5)
+    assert not shares.may_take("c", 1)
+    shares.passed_on("a", "b")
+    assert shares.may_take("a", 5)
+    assert shares.may_take("c", 1)
+    assert shares.held == {"b": 1}

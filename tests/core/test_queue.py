@@ -11,6 +11,7 @@ from proxyconn import ErrorKind, LinkError, OutOfSlotsError, RadioState, RadioUn
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.radio import Radio
 from proxyconn.routing.connection_queue import PLACE_KEPT, UNREACHABLE_TIMEOUT
+from proxyconn.routing.fair_shares import Share
 from proxyconn.routing.known_paths import ATTEMPT_LIMIT, CLOSE_LIMIT
 
 from .fake_radio import FakeRadio
@@ -344,3 +345,41 @@ async def test_a_device_that_nobody_heard_is_tried_where_there_is_a_slot(hub: Hu
     full, free = FakeRadio(hub, "full", 1), FakeRadio(hub, "free", 1)
     full.report(OTHERS[0])
     assert await hub.queue.take(address(1), 10) is free
+
+
+@pytest.mark.parametrize("turns", [0, 5])
+async def test_wish_that_is_passed_on_counts_for_its_new_party(hub: Hub, turns: int) -> None:
+    """Whether it has just been served or has had its radio for long, and until it ends."""
+    radio = FakeRadio(hub, "kitchen")
+    radio.hear(address(1), -50)
+    wish = asyncio.create_task(hub.queue.take(address(1), 10, party="old"))
+    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    hub.queue.pass_on(address(1), "old", "new")
+    assert hub.queue.shares.held == {"new": 1}
+    assert await wish is radio
+    hub.queue.pass_on(address(1), "old", "other")
+    hub.queue.pass_on(address(2), "old", "other")
+    assert hub.queue.shares.held == {"new": 1}
+    hub.queue.give_back(address(1))
+    assert hub.queue.shares.held == {}
+    assert hub.queue.parties == {}
+
+
+async def test_wait_that_is_passed_on_is_served_by_the_new_share(hub: Hub) -> None:
+    """Who waits for its cap is served as soon as it belongs to somebody who has none."""
+    radio = FakeRadio(hub, "kitchen")
+    for number in (1, 2):
+        radio.hear(address(number), -50)
+    hub.queue.shares.shares = {"old": Share(most=1)}
+    await hub.queue.take(address(1), 10, party="old")
+    radio.report(address(1))
+    waiting = asyncio.create_task(hub.queue.take(address(2), 10, party="old"))
+    await settle()
+    assert not waiting.done()
+    hub.queue.pass_on(address(2), "old", "new")
+    assert hub.queue.shares.held == {"old": 1}
+    hub.queue.serve()
+    assert await waiting is radio
+    assert hub.queue.shares.held == {"old": 1, "new": 1}

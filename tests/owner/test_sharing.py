@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from bleak.exc import BleakError
@@ -230,6 +231,26 @@ async def test_guarantee_and_cap(make_house: MakeHouse) -> None:
     third = await connect(fleet, 3)
     await second.disconnect()
     await third.disconnect()
+
+
+async def test_new_rules_hold_for_those_who_are_there(make_house: MakeHouse) -> None:
+    """What a client has counts by the rule of the moment, not by the one when it came."""
+    house: House = await make_house(
+        *(peripheral(n, kitchen=-50) for n in (1, 2, 3)), names=("kitchen",)
+    )
+    fleet = await house.client()
+    links = [await connect(fleet, 1), await connect(fleet, 2)]
+    settings = house.owner.settings
+    house.owner.reload(replace(settings, clients=(ClientRule("proxyconn", Share(2, 2)),)))
+    assert [client.party for client in house.owner.clients] == ["proxyconn"]
+    with pytest.raises(BleakError):
+        await connect(fleet, 3, deadline=1.0)
+    own = await connect(house.fleet, 3)
+    await own.disconnect()
+    house.owner.reload(settings)
+    links.append(await connect(fleet, 3))
+    for link in links:
+        await link.disconnect()
 
 
 async def test_idle_link_is_asked_back(make_house: MakeHouse) -> None:
