@@ -58,7 +58,7 @@ async def test_nobody_answers(bus: Bus) -> None:
 
 async def test_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a server the error says where none is, and how to start one."""
-    monkeypatch.setattr("proxyconn_cluster.bus.connection.CONNECT_TIMEOUT", 0.6)
+    monkeypatch.setattr("proxyconn_cluster.bus.dialling.CONNECT_TIMEOUT", 0.6)
     url = f"nats://127.0.0.1:{free_port()}"
     said = await refusal(ClusterSettings((url,)))
     assert url in said
@@ -213,6 +213,7 @@ async def test_tls(make_server: MakeServer, make_bus: MakeBus, tmp_path: Path) -
     [
         ("credentials", "SUANOTHING", "is no credentials file"),
         ("nkey", "# nothing", "is no nkey file"),
+        ("nkey", "SUCUTSHORT", "has a seed that is none"),
         ("ca", "xyzzy", "cannot be used for TLS"),
     ],
 )

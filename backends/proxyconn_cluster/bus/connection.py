@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import nats.errors
 from nats.aio.client import Client
@@ -25,34 +25,20 @@ from nats.js.kv import KeyValue
 
 from proxyconn.callbacks import Callbacks, log_failure
 from proxyconn_cluster.bus.closing import close_client
-from proxyconn_cluster.bus.credentials import identification
+from proxyconn_cluster.bus.credentials import INBOX
+from proxyconn_cluster.bus.dialling import RECONNECT_WAIT, Watcher, dial
 from proxyconn_cluster.bus.errors import (
     ClusterError,
     NoAnswerError,
     NobodyThereError,
-    is_definite,
     why_no_bucket,
-    why_not_connected,
 )
 from proxyconn_cluster.bus.messages import headers
 from proxyconn_cluster.bus.subjects import Subjects
 from proxyconn_cluster.settings import ClusterSettings
 
-CONNECT_TIMEOUT: Final = 5.0
-"""Seconds within which the first connection is made."""
-
-RECONNECT_WAIT: Final = 0.25
-"""Seconds between two attempts at one server: a lease runs while nobody answers."""
-
-PING_INTERVAL: Final = 2
-MOST_PINGS: Final = 2
-"""Seconds between two pings, and how many may be unanswered: a silent server is left in 6 s."""
-
 API_TIMEOUT: Final = 2.0
 """Seconds within which JetStream answers: less than a lease may go without being renewed."""
-
-INBOX: Final = "_INBOX."
-"""How every subject begins on which somebody waits for an answer."""
 
 NO_RESPONDERS: Final = "503"
 """Status of the answer that the server gives where nobody hears a request."""
@@ -95,8 +81,7 @@ class Bus:
         self.name = name
         self.subjects = Subjects(settings.fleet, settings.domain)
         self._client = Client()
-        self._error: BaseException | None = None
-        self._definite = asyncio.Event()
+        self._watcher = Watcher(self._on_disconnected, self._on_reconnected, self._on_closed)
         self._opened = self._closing = False
         self._subscribed: list[Subscribed] = []
         self._changed = Callbacks[[]]("the cluster")
@@ -133,7 +118,7 @@ class Bus:
         Raises:
             ClusterError: there is no server, or it does not want us.
         """
-        self._client = await self._connected()
+        self._client = await dial(self.settings, self.name, self._watcher)
         self._opened = True
 
     async def aclose(self) -> None:
@@ -164,7 +149,7 @@ class Bus:
         Only where answers are waited for, and without the headers that the asker has sent, which
         `Msg.respond` copies: else whoever may ask us could have us write or delete anywhere.
         """
-        if asked.reply.startswith(INBOX):
+        if asked.reply.startswith(f"{INBOX}."):
             await self.publish(asked.reply, data)
 
     async def request(self, subject: str, data: bytes, timeout: float) -> Msg:
@@ -270,64 +255,6 @@ class Bus:
 
     # The connection
 
-    async def _connected(self) -> Client:
-        """Return a new client of nats-py, connected; credentials are read anew.
-
-        Raises:
-            ClusterError: there is no server, or it does not want us.
-        """
-        options = await asyncio.to_thread(identification, self.settings)
-        client = Client()
-        try:
-            await self._connect(client, options)
-        except BaseException:
-            await close_client(client)
-            raise
-        return client
-
-    async def _connect(self, client: Client, options: dict[str, Any]) -> None:
-        self._error = None
-        self._definite.clear()
-        loop = asyncio.get_running_loop()
-        connecting = loop.create_task(self._connect_client(client, options))
-        refused = loop.create_task(self._definite.wait())
-        try:
-            await asyncio.wait(
-                (connecting, refused), timeout=CONNECT_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            for task in (connecting, refused):
-                if not task.done():
-                    task.cancel()
-            await asyncio.gather(connecting, refused, return_exceptions=True)
-        if connecting.cancelled() or connecting.exception():
-            raise ClusterError(why_not_connected(self._error, self.servers))
-
-    async def _connect_client(self, client: Client, options: dict[str, Any]) -> None:
-        await client.connect(
-            servers=list(self.settings.servers),
-            name=self.name,
-            connect_timeout=int(CONNECT_TIMEOUT),
-            # nats-py's own annotation says int; it only ever sleeps for it.
-            reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]
-            max_reconnect_attempts=-1,
-            ping_interval=PING_INTERVAL,
-            max_outstanding_pings=MOST_PINGS,
-            error_cb=self._on_error,
-            disconnected_cb=self._on_disconnected,
-            reconnected_cb=self._on_reconnected,
-            closed_cb=self._on_closed,
-            **options,
-        )
-
-    async def _on_error(self, error: Exception) -> None:
-        if not self._definite.is_set():
-            self._error = error
-        # The text of an error of nats-py may name a subject, never who we are by what secret.
-        _LOGGER.debug("%s: %s: %s", self.servers, type(error).__name__, error)
-        if is_definite(error):
-            self._definite.set()
-
     async def _on_disconnected(self) -> None:
         if not self._closing:
             _LOGGER.warning("%s: the connection is lost", self.servers)
@@ -348,8 +275,9 @@ class Bus:
         try:
             while self._client.is_closed:
                 try:
+                    client = await dial(self.settings, self.name, self._watcher)
                     # Nobody may use it before: nats-py fails by assertions where it is not ready.
-                    self._client = await self._subscribed_anew(await self._connected())
+                    self._client = await self._subscribed_anew(client)
                 except (ClusterError, nats.errors.Error) as exc:
                     _LOGGER.warning("%s", exc)
                     await asyncio.sleep(RECONNECT_WAIT)

@@ -1,15 +1,22 @@
-"""What proves to NATS who we are: read from files, never logged."""
+"""What proves to NATS who we are: read from files, never logged; and where we are answered."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import nkeys
 from nats.aio.client import RawCredentials
 
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.settings import ClusterSettings
+
+INBOX: Final = "_INBOX"
+"""How every subject begins on which somebody waits for an answer.
+
+A user with a key has it behind that, so that a server can keep answers from everybody else.
+"""
 
 
 def identification(settings: ClusterSettings) -> dict[str, Any]:
@@ -20,33 +27,54 @@ def identification(settings: ClusterSettings) -> dict[str, Any]:
     """
     options: dict[str, Any] = {}
     if settings.credentials is not None:
-        options["user_credentials"] = RawCredentials(_credentials(settings.credentials))
+        text, seed = _credentials(settings.credentials)
+        options["user_credentials"] = RawCredentials(text)
+        options["inbox_prefix"] = _inbox(settings.credentials, seed)
     if settings.nkey is not None:
-        options["nkeys_seed_str"] = _seed(settings.nkey)
+        seed = _seed(settings.nkey)
+        options["nkeys_seed_str"] = seed
+        options["inbox_prefix"] = _inbox(settings.nkey, seed)
     if settings.uses_tls:
         options["tls"] = _tls(settings)
     return options
 
 
-def _credentials(file: Path) -> str:
+def _credentials(file: Path) -> tuple[str, str]:
+    """Return what is in a credentials file, and the seed in it."""
     text = _text(file, "the credentials file")
-    if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
+    seeds = _seeds(text)
+    if "BEGIN NATS USER JWT" not in text or len(seeds) != 1:
         raise ClusterError(
             f"{file} is no credentials file: it needs a user's JWT and seed, as `nsc generate "
             "creds` writes them"
         )
-    return text
+    return text, seeds[0]
 
 
 def _seed(file: Path) -> str:
-    lines = [line.strip() for line in _text(file, "the nkey file").splitlines()]
-    seeds = [line for line in lines if line.startswith("SU")]
+    seeds = _seeds(_text(file, "the nkey file"))
     if len(seeds) != 1:
         raise ClusterError(
             f"{file} is no nkey file: it needs one line with the seed of a user, which begins "
             "with SU, as `nk -gen user` prints it"
         )
     return seeds[0]
+
+
+def _seeds(text: str) -> list[str]:
+    return [line for line in map(str.strip, text.splitlines()) if line.startswith("SU")]
+
+
+def _inbox(file: Path, seed: str) -> str:
+    """Return the prefix of the subjects on which a user alone may wait for answers."""
+    try:
+        key = nkeys.from_seed(seed.encode()).public_key.decode()
+    except (nkeys.NkeysError, ValueError):
+        # The text of that error may have the seed in it.
+        raise ClusterError(
+            f"{file} has a seed that is none: it was cut or changed; write it anew"
+        ) from None
+    return f"{INBOX}.{key}"
 
 
 def _text(file: Path, what: str) -> str:
