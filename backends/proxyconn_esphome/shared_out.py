@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from aioesphomeapi.model import DeviceInfo
@@ -22,30 +21,22 @@ from proxyconn.radio import (
     Backend,
     Candidate,
     FleetOptions,
-    HeldLinks,
-    Memory,
     Proxy,
     RadioSink,
-    RadioState,
     Tenure,
-    Whose,
 )
+from proxyconn_esphome.leased import LeasedBackend, Place
 from proxyconn_esphome.radio import MOST_FOUND, ESPHomeBackend
-from proxyconn_esphome.session.session import ProxySession
 from proxyconn_esphome.wire.connection import Connection, ConnectionOwner
 from proxyconn_esphome.wire.identity import mac_digits, stranger
 from proxyconn_esphome.wire.mdns import DiscoveryListener, FoundDevice, ProxyBrowser, open_zeroconf
 from proxyconn_esphome.wire.native_api import Wire
 from proxyconn_esphome.wire.problems import NOT_A_PROXY, Problem, problem_of
 
-WAITING: Final = Problem(
-    RadioState.DENIED,
-    "waiting for the proxy to drop the old session, which another owner had",
-    "ESPHome before 2026.7 takes up to 150 s for that; a newer one serves the newest client",
-    check="subscription",
+NO_CALLS: Final = (
+    "nobody listens on port %d: proxies that call by themselves are not shared out in a cluster "
+    "yet; name their addresses, or have an owner without a cluster for them"
 )
-
-NOT_OURS: Final = "the proxy is not ours any more"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -55,89 +46,6 @@ def backend(options: FleetOptions, sink: RadioSink) -> Backend:
     if options.tenure is None:
         return ESPHomeBackend(options, sink)
     return SharedOutBackend(options, sink, options.tenure)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a proxy is that has said who it is.
-
-    Attributes:
-        proxy: where, and its key.
-        name: its node name.
-        named: whether the user named it.
-    """
-
-    proxy: Proxy
-    name: str
-    named: bool
-
-
-class LeasedLinks(HeldLinks):
-    """The links that proxies hold for the owners of a cluster, one after the other.
-
-    What a proxy holds that another owner had before us was that owner's, and nobody else's.
-    """
-
-    def __init__(self, memory: Memory, tenure: Tenure) -> None:
-        super().__init__(memory)
-        self._tenure = tenure
-
-    def whose(self, radio: str, device: str, now: float) -> Whose:
-        """Return who has asked for a link that a radio holds."""
-        found = super().whose(radio, device, now)
-        inherited = found is Whose.UNKNOWN and self._tenure.had_owner(radio)
-        return Whose.EARLIER if inherited else found
-
-    def may_be_wanted(self, radio: str, device: str) -> bool:
-        """Whether a client here may come back for a link: who wants it looks for its device.
-
-        The device does not advertise meanwhile, and those who want it cannot find it.
-        """
-        return not self._tenure.had_owner(radio)
-
-
-class LeasedBackend(ESPHomeBackend):
-    """Keeps the proxies connected that are ours."""
-
-    def __init__(self, options: FleetOptions, sink: RadioSink, tenure: Tenure) -> None:
-        # Whoever is not called may be ours or not; and mDNS is heard by whoever knows that.
-        super().__init__(replace(options, proxies=(), discover=False, listen=None), sink)
-        self._links = LeasedLinks(options.state, tenure)
-        self._tenure = tenure
-        self._macs: dict[Proxy, str] = {}
-        self._sessions_by_mac: dict[str, ProxySession] = {}
-
-    @property
-    def used(self) -> frozenset[str]:
-        """The proxies that are used now."""
-        return frozenset(self._sessions_by_mac)
-
-    async def use(self, places: Mapping[str, Place]) -> None:
-        """Use these proxies, and no others; returns when the others are let go."""
-        self._macs = {place.proxy: mac for mac, place in places.items()}
-        await self.reconfigure(replace(self._options, proxies=tuple(self._macs)))
-        live = {id(radio.session) for radio in self._radios}
-        self._sessions_by_mac = {
-            mac: session for mac, session in self._sessions_by_mac.items() if id(session) in live
-        }
-
-    def take_options(self, options: FleetOptions) -> None:
-        """Take what else has changed, from the next `use` on."""
-        self._options = replace(options, proxies=(), discover=False, listen=None)
-
-    def cut(self, mac: str) -> None:
-        """End what goes over a proxy at once, without a goodbye."""
-        if session := self._sessions_by_mac.get(mac):
-            session.reach.cut(NOT_OURS)
-
-    def _join(self, proxy: Proxy, **kwargs: Any) -> ProxySession:
-        mac = self._macs[proxy]
-        session = super()._join(proxy, **kwargs | {"expected_mac": mac})
-        session.reach.guard(partial(self._tenure.holds, mac))
-        if self._tenure.had_owner(mac):
-            session.subscription.denied = WAITING
-        self._sessions_by_mac[mac] = session
-        return session
 
 
 class Identification(ConnectionOwner):
@@ -152,6 +60,7 @@ class Identification(ConnectionOwner):
     Attributes:
         proxy, found: as above.
         mac: 12 lower-case hex digits; None until it has said them.
+        place: where it is; None until it has said who it is.
         shown: the radio that stands for it while it cannot be asked.
     """
 
@@ -165,6 +74,7 @@ class Identification(ConnectionOwner):
         self.proxy = proxy
         self.found = found
         self.mac: str | None = None
+        self.place: Place | None = None
         self.shown: AbsentRadio | None = None
         self._backend = backend
         self.connection = Connection(
@@ -181,9 +91,18 @@ class Identification(ConnectionOwner):
             self._backend.not_identified(self, problem)
         elif connection.features(info):
             self.mac = mac_digits(info.mac_address)
-            self._backend.identified(self, info.name)
+            self.place = self._place(connection.hosts, info.name)
+            self._backend.identified(self)
         else:
             self._backend.not_identified(self, NOT_A_PROXY)
+
+    def _place(self, hosts: Sequence[str], name: str) -> Place:
+        """Return where it is: where the user says, or first of all where it has answered."""
+        if self.found is None:
+            return Place(self.proxy, name, named=True)
+        answered, *others = hosts
+        proxy = replace(self.proxy, host=answered)
+        return Place(proxy, name, named=False, others=tuple(others))
 
     def on_lost(self, connection: Connection, why: str) -> None:
         """Nothing: it has said who it is, or is asked again."""
@@ -213,6 +132,7 @@ class SharedOutBackend(DiscoveryListener):
         self._asked: list[Identification] = []
         self._places: dict[str, Place] = {}
         self._browser: ProxyBrowser | None = None
+        self._said_deaf = False
         self._changed = asyncio.Event()
         self._remove = tenure.register(self._tenure_changed)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -220,12 +140,13 @@ class SharedOutBackend(DiscoveryListener):
 
     async def start(self) -> None:
         """Begin to ask who is there; waits for none of them."""
-        if self._options.listen is not None:
-            _LOGGER.warning("proxies that call by themselves are not taken in a cluster yet")
         self._spawn(self._tasks, self._follow())
         await self._look()
 
     async def _look(self) -> None:
+        if self._options.listen is not None and not self._said_deaf:
+            self._said_deaf = True
+            _LOGGER.warning(NO_CALLS, self._options.listen)
         if self._options.discover and self._browser is None:
             if self._zeroconf is None:
                 self._zeroconf = open_zeroconf()
@@ -277,10 +198,11 @@ class SharedOutBackend(DiscoveryListener):
             return
         known = next((one for one in self._asked if one.found and one.found.mac == found.mac), None)
         if known is not None:
-            same = known.found is not None and known.found.hosts == found.hosts
+            same = known.found is not None and set(known.found.hosts) == set(found.hosts)
             if same and known.proxy.port == found.port:
                 return
-            self._forget(known)
+            # Its links are up where it was for all we know: that place stays until it has another.
+            self._leave(known)
         elif sum(one.found is not None for one in self._asked) >= MOST_FOUND:
             return
         self._ask(Proxy(found.host, found.port, noise_psk=self._key(found)), found)
@@ -310,27 +232,52 @@ class SharedOutBackend(DiscoveryListener):
         self._asked.append(one)
         self._spawn(self._tasks, one.connection.start())
 
-    def _forget(self, one: Identification) -> None:
+    def _leave(self, one: Identification) -> None:
+        """Ask a device no more; where it was is still where it is."""
         self._asked.remove(one)
         self._hide(one)
-        if one.mac and self._places.get(one.mac, one).proxy == one.proxy:
-            self._places.pop(one.mac, None)
         self._close(one, "not asked any more")
 
-    def identified(self, one: Identification, name: str) -> None:
+    def _forget(self, one: Identification) -> None:
+        """Use a device no more, unless it is known by another way as well."""
+        self._leave(one)
+        mac = one.mac or (one.found.mac if one.found else "")
+        place = self._places.get(mac)
+        others = [other.place for other in self._asked if other.place and other.mac == mac]
+        if place and place not in others and place.named is (one.found is None):
+            others.sort(key=lambda other: not other.named)
+            self._put(mac, others[0] if others else None)
+
+    def identified(self, one: Identification) -> None:
         """Take note of a proxy that has said who it is."""
         self._hide(one)
         self._close(one, "it has said who it is")
-        known = self._places.get(one.mac or "")
-        if one.mac and (known is None or not known.named or one.found is None):
-            self._places[one.mac] = Place(one.proxy, name, one.found is None)
-            self._offer()
+        if one.mac is None or one.place is None:
+            return
+        known = self._places.get(one.mac)
+        if known and known.named and one.found:
+            return
+        for mac, place in list(self._places.items()):
+            if mac != one.mac and not place.named and _is_same(place.proxy, one.place.proxy):
+                # Another device has answered there: its address is this one's now.
+                self._put(mac, None)
+        self._put(one.mac, one.place)
+
+    def _put(self, mac: str, place: Place | None) -> None:
+        """Take note of where a proxy is, or that it is nowhere any more."""
+        if place is None:
+            self._places.pop(mac, None)
+        else:
+            self._places[mac] = place
+        self._offer()
 
     def not_identified(self, one: Identification, problem: Problem) -> None:
         """Show why a device cannot be asked, unless it is none of those that are meant."""
         if problem is NOT_A_PROXY and one.found:
             self._hide(one)
             self._close(one, problem.text)
+            if (known := self._places.get(one.found.mac)) and not known.named:
+                self._put(one.found.mac, None)
             return
         if one.shown is None:
             name = one.found.name if one.found else one.proxy.name
@@ -384,6 +331,10 @@ class SharedOutBackend(DiscoveryListener):
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         task.add_done_callback(log_failure)
+
+
+def _is_same(one: Proxy, other: Proxy) -> bool:
+    return (one.host, one.port) == (other.host, other.port)
 
 
 _backend_fits: type[Backend] = SharedOutBackend
