@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyconn_cluster.settings import ClusterSettings
@@ -17,8 +18,14 @@ class CannotJoinError(Exception):
 
 
 @asynccontextmanager
-async def member_of(settings: ClusterSettings | None) -> AsyncIterator[Membership | None]:
+async def member_of(
+    settings: ClusterSettings | None, folder: Path | None = None
+) -> AsyncIterator[Membership | None]:
     """Yield an owner's membership of a cluster; None where there is none.
+
+    Args:
+        settings: which cluster, and as whom; None for none.
+        folder: where the owner's state is kept; None for nowhere.
 
     Raises:
         CannotJoinError: the cluster cannot be used.
@@ -30,7 +37,7 @@ async def member_of(settings: ClusterSettings | None) -> AsyncIterator[Membershi
     from proxyconn_cluster.membership import joined
 
     try:
-        async with joined(settings) as member:
+        async with joined(settings, folder) as member:
             yield member
     except ClusterError as exc:
         raise CannotJoinError(str(exc)) from None

@@ -1,8 +1,13 @@
-"""Who is in the cluster, each with its radios: heard of, and told of ourselves."""
+"""Who is in the cluster, each with its radios: heard of, and told of ourselves.
+
+Owners speak on subjects of their own, which a server lets no program speak on; what is said
+elsewhere is no owner's word, and gives nobody radios.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
 from collections import deque
@@ -41,10 +46,15 @@ LOOK_EVERY: Final = 0.25
 
 MOST_MEMBERS: Final = 10_000
 
+MOST_RADIOS: Final = 4096
+"""Radios of one member that are remembered: as many as one message can tell of, or an owner use."""
+
 MOST_LEFT: Final = 64
 """Members that have said goodbye, and of which a message may still be late."""
 
-KIND: Final = "member"
+MEMBER: Final = "member"
+OWNER: Final = "owner"
+"""Kinds of subjects: where programs speak, and where owners do."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -66,6 +76,7 @@ class Member:
         radios: its radios, by identity.
         heard_at: when it was heard of last, in the loop's seconds.
         number: of the last message that it has sent.
+        kind: where it speaks: an owner that has spoken as one is heard nowhere else.
         silent: whether it has said nothing for too long to be asked.
     """
 
@@ -79,6 +90,7 @@ class Member:
     scan: frozenset[ScanWish] = frozenset()
     radios: dict[str, RadioStatus] = field(default_factory=dict)
     number: int = 0
+    kind: str = MEMBER
     silent: bool = False
 
     @property
@@ -102,6 +114,7 @@ class Members:
         own_radios: says which radios we have for others; None for a client, which has none.
         interest: what we want to hear; None for nothing.
         scan: what we wish of how the radios of others scan.
+        buried: name of a member that is known to be gone, whatever it said last; None for none.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -116,17 +129,20 @@ class Members:
         self.own_radios: Callable[[], Iterable[RadioStatus]] | None = None
         self.interest: Interest | None = None
         self.scan: frozenset[ScanWish] = frozenset()
+        self.buried: str | None = None
         self._members: dict[Key, Member] = {}
         self._told: tuple[object, ...] = ()
         self._told_radios: dict[str, RadioStatus] = {}
-        self._subscribed: Subscribed | None = None
+        self._kind = MEMBER
+        self._subscribed: list[Subscribed] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hurry = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.began_at = self._loop.time()
         self._refused: dict[str, tuple[str, float]] = {}
+        self._told_of: set[str] = set()
         self._number = 0
-        self._left: deque[Key] = deque(maxlen=MOST_LEFT)
+        self._left: deque[tuple[str, Key]] = deque(maxlen=MOST_LEFT)
 
     # Subjects of our own, and of others
 
@@ -157,6 +173,8 @@ class Members:
 
     def is_there(self, name: str, run: str) -> bool:
         """Whether a member is there, or may be, for all that can be known yet."""
+        if name == self.buried:
+            return False
         known = (name, run) in self._members or (name, run) == (self.name, self.run)
         return known or self._loop.time() - self.began_at < self.lease
 
@@ -171,8 +189,9 @@ class Members:
         """Say hello, and begin to listen to the others; once only."""
         if self._tasks:
             return
-        every = self.bus.subjects.of_site("*", KIND, "*", "*")
-        self._subscribed = await self.bus.subscribe(every, self._on_status)
+        for kind in (MEMBER, OWNER):
+            every = self.bus.subjects.of_site("*", kind, "*", "*")
+            self._subscribed.append(await self.bus.subscribe(every, self._on_status))
         await self._tell(hello=True, whole=True)
         self._tasks = [
             self._loop.create_task(self._beat()),
@@ -188,8 +207,9 @@ class Members:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         if self._subscribed:
-            await self.bus.unsubscribe(self._subscribed)
-            self._subscribed = None
+            for one in self._subscribed:
+                await self.bus.unsubscribe(one)
+            self._subscribed.clear()
             await self._tell(leaving=True)
 
     def hurry(self) -> None:
@@ -224,6 +244,8 @@ class Members:
         # What others say may change our radios in no way, and must not set them talking.
         if news_only and told == self._told:
             return
+        if self.own_radios is not None:
+            self._kind = OWNER
         before, self._told, self._told_radios = self._told_radios, told, now
         self._number += 1
         status = Status(
@@ -243,14 +265,15 @@ class Members:
             ),
             gone=tuple(identity for identity in before if identity not in now),
         )
-        await self.bus.publish(self.subject(KIND), encode(status))
+        await self.bus.publish(self.subject(self._kind), encode(status))
 
     # The others
 
     async def _on_status(self, message: Msg) -> None:
+        kind = message.subject.split(".")[-3]
         try:
             status = decode(message.data, Status)
-            own = self.bus.subjects.of_site(status.site, KIND, status.sender, status.run)
+            own = self.bus.subjects.of_site(status.site, kind, status.sender, status.run)
         except OtherVersionError as exc:
             self._refuse(message.subject, exc)
             return
@@ -260,8 +283,13 @@ class Members:
         if message.subject != own:
             # What a server lets somebody say of itself is said by the subject.
             _LOGGER.debug("%s: this is not where %s speaks", message.subject, status.sender)
+        elif kind == MEMBER and (status.owner or status.radios):
+            self._say_once(
+                own,
+                f"{status.sender} says to have radios where no owner speaks; it is not believed",
+            )
         elif (status.sender, status.run) != (self.name, self.run):
-            self._take(status)
+            self._take(status, kind)
             if status.hello:
                 await self._tell(whole=True)
 
@@ -273,32 +301,61 @@ class Members:
             _LOGGER.warning("%s", error)
         self._refused[subject] = str(error), self._loop.time()
 
-    def _take(self, status: Status) -> None:
+    def _say_once(self, about: str, text: str) -> None:
+        """Warn of a member, once of each."""
+        if about not in self._told_of and len(self._told_of) < MOST_MEMBERS:
+            self._told_of.add(about)
+            _LOGGER.warning("%s", text)
+
+    def _take(self, status: Status, kind: str) -> None:
         key = status.sender, status.run
-        if status.leaving:
-            self._left.append(key)
-            self._lose(key)
-        if key in self._left:
+        known = self._members.get(key)
+        if known and known.kind == OWNER and kind == MEMBER:
+            _LOGGER.debug("%s: this is not where it speaks", known.name)
             return
-        member = self._members.get(key)
+        if status.leaving:
+            self._left.append((kind, key))
+            self._lose(key)
+        if (kind, key) in self._left:
+            return
+        member = known or self._new(status)
         if member is None:
-            if len(self._members) >= MOST_MEMBERS:
-                return
-            lease = min(max(status.lease, SHORTEST_LEASE), LONGEST_LEASE)
-            member = Member(status.sender, status.run, status.site, lease, self._loop.time())
-            self._members[key] = member
+            return
+        if member.kind != kind:
+            member.kind, member.number = kind, 0
         if status.number <= member.number:
             return
         member.number = status.number
+        self._follow(member, status)
+
+    def _new(self, status: Status) -> Member | None:
+        """Return a member that was not known; None if there are too many."""
+        if len(self._members) >= MOST_MEMBERS:
+            return None
+        lease = min(max(status.lease, SHORTEST_LEASE), LONGEST_LEASE)
+        member = Member(status.sender, status.run, status.site, lease, self._loop.time())
+        self._members[member.key] = member
+        return member
+
+    def _follow(self, member: Member, status: Status) -> None:
+        """Take what a member says of itself."""
         news = status.radios or status.gone or status.whole
         others = (member.owner, member.interest, member.scan, member.silent)
         member.heard_at, member.silent = self._loop.time(), False
         member.owner, member.interest = status.owner, status.interest
         member.scan = frozenset(status.scan)
         told = {one.id: one for one in status.radios}
-        member.radios = told if status.whole else {**member.radios, **told}
+        radios = told if status.whole else {**member.radios, **told}
         for identity in status.gone:
-            member.radios.pop(identity, None)
+            radios.pop(identity, None)
+        if len(radios) > MOST_RADIOS:
+            radios = dict(itertools.islice(radios.items(), MOST_RADIOS))
+            self._say_once(
+                f"radios of {member.key}",
+                f"{member.name} says to have more than {MOST_RADIOS} radios; the others are not "
+                "used: share its proxies out among more owners",
+            )
+        member.radios = radios
         if news or others != (member.owner, member.interest, member.scan, False):
             self.changed(member)
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version as version_of
+from pathlib import Path
 from typing import Final
 
 from nats.aio.msg import Msg
@@ -28,6 +29,7 @@ from proxyconn_cluster.joined import Place
 from proxyconn_cluster.members import Members
 from proxyconn_cluster.ownership.keeper import Keeper
 from proxyconn_cluster.ownership.records import OwnedProxy, OwnerState
+from proxyconn_cluster.ownership.succession import succeed
 from proxyconn_cluster.serving.serving import shared
 from proxyconn_cluster.settings import ClusterSettings
 
@@ -54,6 +56,7 @@ class Membership:
     Args:
         bus: the connection.
         owner: our id.
+        predecessor: id of an earlier run of ours that is surely gone; None if none is known.
 
     Attributes:
         bus, owner: as above.
@@ -62,11 +65,12 @@ class Membership:
         place: to be given to our fleet, which uses the others' radios by it.
     """
 
-    def __init__(self, bus: Bus, owner: str) -> None:
+    def __init__(self, bus: Bus, owner: str, predecessor: str | None = None) -> None:
         self.bus = bus
         self.owner = owner
-        self.tenure = Keeper(bus, owner)
+        self.tenure = Keeper(bus, owner, predecessor)
         self.members = Members(bus)
+        self.members.buried = predecessor
         self.place = Place(
             bus.settings, always=False, members=self.members, holding=self.tenure.holding
         )
@@ -147,17 +151,38 @@ def mac_of(radio: Radio) -> str:
 
 
 @asynccontextmanager
-async def joined(settings: ClusterSettings) -> AsyncIterator[Membership]:
+async def joined(
+    settings: ClusterSettings, folder: Path | None = None
+) -> AsyncIterator[Membership]:
     """Yield our membership of a cluster.
+
+    Args:
+        settings: which cluster, and as whom.
+        folder: where our state is kept, by which the leases of an earlier run of ours that has died
+            are ours at once; None for nowhere.
 
     Raises:
         ClusterError: the cluster cannot be used.
     """
     owner = await asyncio.to_thread(new_owner_id, settings.name)
-    async with opened(settings, owner) as bus:
-        member = Membership(bus, owner)
+    async with opened(settings, owner) as bus, _succeeding(folder, owner) as predecessor:
+        member = Membership(bus, owner, predecessor)
         try:
             await member.start()
             yield member
         finally:
             await member.aclose()
+
+
+@asynccontextmanager
+async def _succeeding(folder: Path | None, owner: str) -> AsyncIterator[str | None]:
+    if folder is None:
+        yield None
+        return
+    succession = await asyncio.to_thread(succeed, folder, owner)
+    if succession.predecessor:
+        _LOGGER.info("%s has died, and is succeeded by %s", succession.predecessor, owner)
+    try:
+        yield succession.predecessor
+    finally:
+        succession.end()

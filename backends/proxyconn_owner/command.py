@@ -170,7 +170,7 @@ async def _serve(
 ) -> None:
     try:
         async with (
-            member_of(shared) as member,
+            member_of(shared, folder) as member,
             open_fleet(
                 settings,
                 tenure=member.tenure if member else None,

@@ -81,7 +81,7 @@ class Echoes:
 
 async def test_what_comes_twice_and_late_is_done_once(village: Village, make_bus: MakeBus) -> None:
     echoes = Echoes(await make_bus(village.server, "echo"), 1, 0.3)
-    await echoes.start("link", "event", "answer", "ask", "member")
+    await echoes.start("link", "event", "answer", "ask", "member", "owner")
     fleet = await village.program()
     for number in (1, 2, 3, 1):
         client = await connect(fleet, number)

@@ -155,7 +155,7 @@ async def test_roles_of_the_page(users: Users, role: str, level: Level, said: st
 
 GAPS = [
     (
-        '"proxyconn.v1.house.>", "_INBOX.>",\n    "$KV.proxyconn_v1_house_leases.>",',
+        '"proxyconn.v1.house.>", "_INBOX.>",\n  "$KV.proxyconn_v1_house_leases.>",',
         "publish to proxyconn.v1.house._all.owners",
     ),
     ('"$KV.proxyconn_v1_house_leases.>", ', "publish to $KV.proxyconn_v1_house_leases._doctor"),

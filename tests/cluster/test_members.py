@@ -7,8 +7,10 @@ import signal
 from contextlib import AsyncExitStack
 
 import msgspec
+import pytest
 from nats.aio.msg import Msg
 
+from proxyconn_cluster import members
 from proxyconn_cluster.bus.messages import encode
 from proxyconn_cluster.exchange.status import RadioStatus, Status
 from proxyconn_cluster.members import BEATS
@@ -27,7 +29,7 @@ async def test_members_that_have_nothing_to_say_are_quiet(village: Village) -> N
 
     bus = village.owners["north"].bus
     await asyncio.sleep(0.5)
-    await bus.subscribe(bus.subjects.of_site("*", "member", "*", "*"), heard)
+    await bus.subscribe(bus.subjects.of_site("*", "owner", "*", "*"), heard)
     await asyncio.sleep(2 * LEASE / BEATS)
     assert 2 <= count <= 6
 
@@ -92,9 +94,65 @@ async def test_nobody_speaks_for_another(village: Village) -> None:
     assert (south.members.name, south.members.run) in north.members.all
 
 
+async def test_nobody_speaks_for_an_owner_where_programs_speak(
+    village: Village, caplog: pytest.LogCaptureFixture
+) -> None:
+    north, south = village.owners["north"], village.owners["south"]
+    far = south.members
+    forged = Status(
+        sender=far.name,
+        site=far.site,
+        run=far.run,
+        number=10_000,
+        lease=LEASE,
+        leaving=True,
+    )
+    subject = far.bus.subjects.of_site(far.site, "member", far.name, far.run)
+    radio = RadioStatus("AA", "odd", "ready", slots=3, free=3)
+    of_none = msgspec.structs.replace(
+        forged, sender="odd", run="1", leaving=False, owner=True, radios=(radio,)
+    )
+    where = far.bus.subjects.of_site(far.site, "member", "odd", "1")
+    for _ in range(3):
+        await north.bus.publish(subject, encode(forged))
+        await north.bus.publish(subject, encode(msgspec.structs.replace(forged, leaving=False)))
+        await north.bus.publish(where, encode(of_none))
+    known = msgspec.structs.replace(forged, sender="program", run="1", leaving=False)
+    await north.bus.publish(
+        far.bus.subjects.of_site(far.site, "member", "program", "1"), encode(known)
+    )
+    await until(lambda: ("program", "1") in north.members.all)
+    member = north.members.all[far.name, far.run]
+    assert member.owner
+    assert member.number < 10_000
+    assert ready(north.fleet) == {"north", "south"}
+    assert ("odd", "1") not in north.members.all
+    said = [one for one in caplog.messages if "where no owner speaks" in one]
+    assert len(said) == 2, "once by each of the two who hear it"
+
+
+async def test_radios_that_are_remembered_are_bounded(
+    village: Village, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "MOST_RADIOS", 120)
+    north = village.owners["north"]
+    told = Status(sender="other", site="home", run="1", number=1, lease=LEASE, owner=True)
+    subject = north.bus.subjects.of_site("home", "owner", "other", "1")
+    for number in range(1, 6):
+        ids = range(50 * number, 50 * number + 50)
+        radios = tuple(RadioStatus(f"odd {one}", f"odd {one}", "gone") for one in ids)
+        status = msgspec.structs.replace(told, number=number, radios=radios)
+        await north.bus.publish(subject, encode(status))
+    key = ("other", "1")
+    await until(lambda: key in north.members.all and north.members.all[key].number == 5)
+    assert len(north.members.all[key].radios) == 120
+    said = [one for one in caplog.messages if "says to have more than 120 radios" in one]
+    assert len(said) == 2, "once by each of the two who hear it"
+
+
 async def test_what_is_late_says_nothing(village: Village) -> None:
     north = village.owners["north"]
-    subject = north.bus.subjects.of_site("home", "member", "other", "1")
+    subject = north.bus.subjects.of_site("home", "owner", "other", "1")
 
     async def tell(number: int, free: int) -> None:
         radio = RadioStatus("AA", "odd", "ready", slots=3, free=free)

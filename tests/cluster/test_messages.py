@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import pytest
 
@@ -17,6 +18,14 @@ from proxyconn_cluster.bus.messages import (
     seconds_left,
 )
 from proxyconn_cluster.bus.subjects import Subjects, address_token
+from proxyconn_cluster.exchange.status import Status
+from proxyconn_cluster.ownership.records import (
+    MOST_SEEN,
+    Heartbeat,
+    Sight,
+    packed,
+    unpacked,
+)
 from proxyconn_cluster.settings import ClusterSettings, checked_servers
 
 
@@ -27,11 +36,19 @@ class Greeting(Message, frozen=True, kw_only=True):
     count: int = 0
 
 
+class Changed(Message, frozen=True, kw_only=True):
+    """A message that meant something else before version 1.3."""
+
+    OLDEST: ClassVar[int] = 3
+
+    text: str
+
+
 def test_round_trip() -> None:
     """What is encoded is decoded, its version with it."""
     message = Greeting(sender="attic", text="hello", count=3)
     assert decode(encode(message), Greeting) == message
-    assert json.loads(encode(message))["v"] == [1, 0]
+    assert json.loads(encode(message))["v"] == [1, 1]
 
 
 def test_minor_version_may_say_more() -> None:
@@ -47,6 +64,37 @@ def test_other_major_version_is_named(form: dict[str, object], major: int, who: 
     data = json.dumps({"v": [major, 0], "sender": "attic"} | form).encode()
     with pytest.raises(OtherVersionError, match=f"'attic' speaks version {major} .* where {who}"):
         decode(data, Greeting)
+
+
+@pytest.mark.parametrize("form", [{"text": "x"}, {"words": ["x"]}])
+def test_minor_version_that_is_too_old_is_named(form: dict[str, object]) -> None:
+    """What has another meaning now is not read, whatever its form; the sender is to be updated."""
+    for minor in (0, 2):
+        data = json.dumps({"v": [1, minor], "sender": "attic"} | form).encode()
+        with pytest.raises(
+            OtherVersionError, match=rf"'attic' speaks version 1.{minor} .* needs 1.3"
+        ):
+            decode(data, Changed)
+    later = json.dumps({"v": [1, 4], "sender": "attic", "text": "x"}).encode()
+    assert decode(later, Changed).text == "x"
+
+
+@pytest.mark.parametrize("kind", [Status, Heartbeat, Sight])
+def test_owners_of_the_first_version_are_named(kind: type[Message]) -> None:
+    """Who lives, and where owners speak, was said in another way in version 1.0."""
+    data = b'{"v":[1,0],"sender":"a-1","site":"home","age":1.0,"sees":[],"named":[]}'
+    with pytest.raises(OtherVersionError, match="update proxyconn where it runs"):
+        decode(data, kind)
+
+
+def test_a_heartbeat_does_not_grow() -> None:
+    """What an owner sees fits into one message, and is in none that is sent all the time."""
+    macs = [f"{number:012x}" for number in range(MOST_SEEN)]
+    sight = Sight(sender="a-1", number=7, found=packed(macs[:9]), named=packed(macs[9:]))
+    found = decode(encode(sight), Sight)
+    assert unpacked(found.found) | unpacked(found.named) == set(macs)
+    assert len(encode(Heartbeat(sender="a-1", site="home", age=1e6, sight=7))) < 200
+    assert unpacked(bytes(15)) == {"000000000000"}, "half an address is none"
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b'{"v": 1}', b'{"text": 1}', b"[" * 100_000])
@@ -83,11 +131,11 @@ def test_names_that_are_no_tokens(name: str) -> None:
 def test_subjects() -> None:
     """Every subject has the fleet and the site in it; nothing strange gets into one."""
     subjects = Subjects("hotel")
-    assert subjects.owner("north", "a1", "move") == "proxyconn.v1.hotel.north.owner.a1.move"
+    assert subjects.of_site("north", "owner", "a1") == "proxyconn.v1.hotel.north.owner.a1"
     assert subjects.ask_owners() == "proxyconn.v1.hotel._all.owners"
     assert subjects.leases == "proxyconn_v1_hotel_leases"
     with pytest.raises(ValueError, match="cannot be a part"):
-        subjects.owner("north", "a.b", "move")
+        subjects.of_site("north", "owner", "a.b")
     assert address_token("AA:BB:CC:00:11:22") == "aabbcc001122"
     with pytest.raises(ValueError, match="no MAC address"):
         address_token("kitchen")

@@ -23,6 +23,8 @@ FIELDS = (
     *("device", "link", "user", "events", "radio", "address", "left", "links", "what", "offers"),
 )
 
+LOGGER = "proxyconn_cluster.bus.dialling"
+
 VERBS = ("open", "do", "close", "keep", "device")
 
 VALUES: tuple[object, ...] = (
@@ -32,14 +34,16 @@ VALUES: tuple[object, ...] = (
 
 
 async def test_nonsense_changes_nothing(village: Village, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "proxyconn_cluster.bus.connection")
+    caplog.set_level(logging.DEBUG, LOGGER)
     north, chance = village.owners["north"], random.Random(1)
     fleet = await village.program()
     client = await connect(fleet, 1)
     user = next(one for one in north.members.all.values() if not one.owner)
     subjects = [
         north.members.subject("member"),
+        north.members.subject("owner"),
         north.bus.subjects.of_site("home", "member", "odd", "1"),
+        north.bus.subjects.of_site("home", "owner", "odd", "1"),
         north.bus.subjects.of_all("ask"),
         north.members.subject("answer"),
         north.bus.subjects.of_site("home", "adverts", "00-11"),
@@ -53,12 +57,12 @@ async def test_nonsense_changes_nothing(village: Village, caplog: pytest.LogCapt
     other = village.owners["south"].bus.client
     for _ in range(600):
         said = {chance.choice(FIELDS): chance.choice(VALUES) for _ in range(chance.randint(0, 9))}
-        data = json.dumps({"v": [1, 0], **said}).encode()
+        data = json.dumps({"v": [1, 1], **said}).encode()
         if chance.random() < 0.2:
             data = chance.randbytes(chance.randint(0, 60))
         await other.publish(chance.choice(subjects), data, reply="_INBOX.nobody")
     await asyncio.sleep(0.3)
-    failed = [one for one in caplog.records if one.name == "proxyconn_cluster.bus.connection"]
+    failed = [one for one in caplog.records if one.name == LOGGER]
     assert failed == [], "what handlers raise is told there"
     assert await client.read_gatt_char(READ) == VALUE
     await client.disconnect()
@@ -71,9 +75,7 @@ async def test_slots_of_what_is_no_address_are_passed_over(village: Village) -> 
     status = Status(
         sender="odd", site="home", run="1", number=1, lease=LEASE, owner=True, radios=(radio,)
     )
-    await north.bus.publish(
-        north.bus.subjects.of_site("home", "member", "odd", "1"), encode(status)
-    )
+    await north.bus.publish(north.bus.subjects.of_site("home", "owner", "odd", "1"), encode(status))
     await until(lambda: any(one.name == "odd" for one in north.fleet.radios))
     (odd,) = [one for one in north.fleet.radios if one.name == "odd"]
     slots = odd.allocations()

@@ -6,13 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 
 from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.errors import ClusterError
-from proxyconn_cluster.bus.messages import encode
-from proxyconn_cluster.ownership.observed import Buckets, Observed, Seen
+from proxyconn_cluster.bus.messages import decode, encode
+from proxyconn_cluster.ownership.observed import NOTHING, Buckets, Observed, Seen
 from proxyconn_cluster.ownership.placement import name_of
-from proxyconn_cluster.ownership.records import Lease, Wish
+from proxyconn_cluster.ownership.records import Lease, Sight, Wish, unpacked
 from proxyconn_cluster.settings import WhenCutOff
 from proxyconn_cluster.survey import wish_for
 
@@ -97,6 +98,7 @@ async def test_a_wish_taken_back_unheard(bus: Bus) -> None:
     buckets = Buckets(
         await bus.bucket(subjects.leases, LEASE),
         await bus.bucket(subjects.owners, LEASE),
+        await bus.bucket(subjects.seen, LEASE),
         await bus.bucket(subjects.wishes, 0),
     )
     observed = Observed(bus, lambda: None)
@@ -110,6 +112,57 @@ async def test_a_wish_taken_back_unheard(bus: Bus) -> None:
     await observed.read(buckets)
     assert set(observed.wishes) == {"aabbccddee02"}
     assert not observed.leases["aabbccddee01"].free, "it must be silent for a lease"
+
+
+async def test_what_owners_see_is_written_when_it_changes(cluster: Cluster, bus: Bus) -> None:
+    """Heartbeats do not say it again; who has not heard it reads it."""
+    written: list[str] = []
+
+    async def hear(msg: Msg) -> None:
+        written.append(msg.subject)
+
+    await bus.subscribe(bus.subjects.entries(bus.subjects.seen), hear)
+    await bus.subscribe(bus.subjects.entries(bus.subjects.owners), hear)
+    await cluster.build(["attic", "hall"])
+    first = await cluster.owner("a", sees=["attic"])
+    await until(lambda: first.ready == {"attic"})
+    written.clear()
+    second = await cluster.owner("b", sees=["attic", "hall"])
+    await until(lambda: cluster.shared_out(["attic", "hall"]))
+    observed = second.membership.tenure.observed
+    await until(lambda: len(observed.sees.get(first.owner, NOTHING).macs) == 1)
+    await asyncio.sleep(2 * LEASE)
+    bucket = f"$KV.{bus.subjects.seen}."
+    assert [one for one in written if one == f"{bucket}{first.owner}"] == []
+    assert 1 <= written.count(f"{bucket}{second.owner}") <= 3, "as its proxies say who they are"
+    assert written.count(f"$KV.{bus.subjects.owners}.{first.owner}") > 3
+    del observed.sees[first.owner]
+    await until(lambda: len(observed.sees.get(first.owner, NOTHING).macs) == 1)
+
+
+async def test_what_owners_see_is_written_again_after_what_is_late(
+    cluster: Cluster, bus: Bus
+) -> None:
+    """A message to the store that comes twice, the second time late, changes nothing for long."""
+    late: list[Msg] = []
+
+    async def hear(msg: Msg) -> None:
+        late.append(msg)
+
+    await bus.subscribe(bus.subjects.entries(bus.subjects.seen), hear)
+    await cluster.build(["attic", "hall"])
+    first = await cluster.owner("a")
+    await until(lambda: first.ready == {"attic", "hall"} and len(late) > 1)
+    (older, *_) = late
+    await bus.client.publish(older.subject, older.data)
+    second = await cluster.owner("b")
+    observed = second.membership.tenure.observed
+    await until(lambda: len(observed.sees.get(first.owner, NOTHING).macs) == 2)
+    (seen,) = [one for one in observed.sees if one == first.owner]
+    store = await bus.bucket(bus.subjects.seen, 0)
+    newest = decode((await store.get(seen)).value or b"", Sight)
+    assert newest.number > decode(older.data, Sight).number
+    assert len(unpacked(newest.named)) == 2
 
 
 async def test_moved_by_hand(cluster: Cluster) -> None:

@@ -8,6 +8,8 @@ import json
 import logging
 import secrets
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,14 @@ from proxyconn import Fleet
 from proxyconn_cluster.bus.connection import Bus, opened
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import encode
+from proxyconn_cluster.exchange.status import RadioStatus, Status
 from proxyconn_cluster.ownership.records import Lease, Wish
 from proxyconn_cluster.settings import ClusterSettings
 from proxyconn_cluster.survey import survey, wish_for
 
 from .conftest import MakeServer
 from .nats_server import NatsServer
-from .place import KEY, LEASE, READ, Cluster, connect, peripheral, until
+from .place import KEY, LEASE, READ, Cluster, address, connect, peripheral, until
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
 MARK = "tried by tests/cluster/test_security.py -->\n```text\n"
@@ -66,6 +69,7 @@ def from_page(public: dict[str, str]) -> str:
     text = "\n".join(lines)
     for role in ROLES:
         text = text.replace(f"nkey: {role},", f"nkey: {public[role]},")
+        text = text.replace(f"_INBOX.{role}.>", f"_INBOX.{public[role]}.>")
     return text.replace("  users: [\n", f"  users: [\n    {{ nkey: {public[WIRETAP]} }}\n")
 
 
@@ -86,20 +90,36 @@ async def owned(users: Users, cluster: Cluster) -> Cluster:
     return cluster
 
 
-async def refused(bus: Bus, subject: str, data: bytes) -> bool:
-    """Whether nobody gets what a user sends; the server says so to the sender alone."""
+@asynccontextmanager
+async def refusals(bus: Bus) -> AsyncIterator[list[str]]:
+    """Yield what the server refuses a user in the block; it says so to that user alone."""
     errors: list[str] = []
     handler = bus.client._error_cb  # noqa: SLF001 - what nats-py calls
 
     async def note(error: Exception) -> None:
-        errors.append(str(error))
+        if "permissions violation" in str(error):
+            errors.append(str(error))
 
     bus.client._error_cb = note  # noqa: SLF001
-    await bus.client.publish(subject, data)
+    yield errors
     await bus.client.flush()
     await asyncio.sleep(0.1)
     bus.client._error_cb = handler  # noqa: SLF001
-    return any("permissions violation" in error for error in errors)
+
+
+async def refused(bus: Bus, subject: str, data: bytes) -> bool:
+    """Whether nobody gets what a user sends."""
+    async with refusals(bus) as errors:
+        await bus.client.publish(subject, data)
+    return bool(errors)
+
+
+async def deaf(bus: Bus, subject: str) -> bool:
+    """Whether a user may not hear a subject."""
+    async with refusals(bus) as errors:
+        heard = await bus.client.subscribe(subject)
+    await heard.unsubscribe()
+    return bool(errors)
 
 
 async def test_client_uses_devices(owned: Cluster, users: Users) -> None:
@@ -119,9 +139,59 @@ async def test_client_owns_nothing(owned: Cluster, users: Users) -> None:
         assert await refused(bus, f"$KV.{subjects.leases}.aabbccddeeff", lease)
         assert await refused(bus, f"$KV.{subjects.wishes}.aabbccddeeff", wish)
         assert await refused(bus, f"$KV.{subjects.owners}.evil-1", b"{}")
+        assert await refused(bus, f"$KV.{subjects.seen}.evil-1", b"{}")
         assert await refused(bus, subjects.of_site("home", "adverts", "aabbccddeeff"), b"")
         with pytest.raises(ClusterError):
             await wish_for(bus, "attic", "a", now=True)
+
+
+async def test_client_speaks_for_no_owner(owned: Cluster, users: Users) -> None:
+    """A client cannot say to be an owner, what a link is worth, or what has come over one."""
+    (member,) = owned.members
+    far = member.membership.members
+    radio = RadioStatus("AA", "odd", "ready", slots=3, free=3)
+    said = Status(
+        sender=far.name,
+        site=far.site,
+        run=far.run,
+        number=10_000,
+        lease=LEASE,
+        owner=True,
+        radios=(radio,),
+        leaving=True,
+    )
+    async with Fleet(cluster=users.settings("CLIENT"), state=None, owner=False) as fleet:
+        await until(lambda: bool(fleet.paths(address(1))))
+        async with opened(users.settings("CLIENT"), "evil") as bus:
+            for kind in ("owner", "answer", "event"):
+                subject = bus.subjects.of_site(far.site, kind, far.name, far.run)
+                assert await refused(bus, subject, encode(said)), kind
+            subject = bus.subjects.of_site(far.site, "member", far.name, far.run)
+            assert not await refused(bus, subject, encode(said)), "where programs may speak"
+            await asyncio.sleep(SECOND)
+        assert [radio.name for radio in fleet.radios] == ["attic"]
+        client = await connect(fleet)
+        assert await client.read_gatt_char(READ) == b"value 1"
+        await client.disconnect()
+
+
+async def test_answers_are_the_askers(owned: Cluster, users: Users) -> None:
+    """What an owner answers one user no other hears, nor what anybody reads or writes."""
+    public = await asyncio.to_thread(_public_keys, users)
+    for role in ("CLIENT", "VIEWER"):
+        others = [f"_INBOX.{key}.>" for other, key in public.items() if other != role]
+        async with opened(users.settings(role), "curious") as bus:
+            for subject in ("_INBOX.>", "_INBOX.*.>", *others):
+                assert await deaf(bus, subject), f"{role} hears {subject}"
+            assert not await deaf(bus, f"_INBOX.{public[role]}.>")
+    async with opened(users.settings("CLIENT"), "curious") as bus:
+        for subject in ("link.>", "*.link.>", "*.link.*.*.do", ">"):
+            assert await deaf(bus, f"proxyconn.v1.house.{subject}"), subject
+
+
+def _public_keys(users: Users) -> dict[str, str]:
+    seeds = {role: users.files[role].read_bytes().strip() for role in ROLES}
+    return {role: nkeys.from_seed(seed).public_key.decode() for role, seed in seeds.items()}
 
 
 async def test_viewer_only_looks(owned: Cluster, users: Users) -> None:
@@ -129,7 +199,7 @@ async def test_viewer_only_looks(owned: Cluster, users: Users) -> None:
     async with opened(users.settings("VIEWER"), "viewer") as bus:
         found = await survey(bus)
         assert [proxy.name for _, proxy in found.proxies()] == ["attic"]
-        for kind in ("member", "link", "answer", "event", "adverts"):
+        for kind in ("owner", "member", "link", "answer", "event", "adverts"):
             subject = bus.subjects.of_site("home", kind, "viewer", "1")
             assert await refused(bus, subject, b"{}")
         with pytest.raises(ClusterError):
@@ -151,7 +221,8 @@ async def test_viewer_has_nobody_write_for_it(owned: Cluster, users: Users) -> N
         await tap.subscribe("$KV.>", hear)
         ((_, proxy),) = (await survey(bus)).proxies()
         await tap.client.flush()
-        for bucket in (bus.subjects.leases, bus.subjects.owners, bus.subjects.wishes):
+        subjects = bus.subjects
+        for bucket in (subjects.leases, subjects.owners, subjects.seen, subjects.wishes):
             lease = f"$KV.{bucket}.{proxy.mac}"
             for said in (None, {KV_OP: "DEL"}):
                 asked = bus.subjects.ask_owners()

@@ -1,19 +1,23 @@
 """What a message is: JSON of a typed structure, with its version and its sender in it.
 
-Whoever gets a message of another major version says whose it is; fields that are not known are
-passed over, so that a minor version may add some. What travels as a proxy's own bytes has the
+Whoever gets a message of another major version, or of a minor one in which its kind meant something
+else, says whose it is; fields that are not known are passed over, so that a minor version may add
+some. What travels as a proxy's own bytes has the
 version in a header instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import msgspec
 
-MAJOR, MINOR = 1, 0
-"""Version of the messages; the major one is in every subject too."""
+MAJOR, MINOR = 1, 1
+"""Version of the messages; the major one is in every subject too.
+
+1.1: owners speak on subjects of their own, and what they see is not in their heartbeats any more.
+"""
 
 VERSION_HEADER: Final = "Proxyconn-Version"
 DEADLINE_HEADER: Final = "Proxyconn-Deadline"
@@ -21,8 +25,11 @@ DEADLINE_HEADER: Final = "Proxyconn-Deadline"
 
 SENDER_HEADER: Final = "Proxyconn-Sender"
 
-MOST_BYTES: Final = 256 * 1024
-"""Longest message that is read; NATS itself carries 1 MiB at most by default."""
+MOST_BYTES: Final = 768 * 1024
+"""Longest message that is read; NATS itself carries 1 MiB at most by default.
+
+The longest there are tell of all radios of an owner, some 150 bytes each.
+"""
 
 MOST_LEFT: Final = 24 * 3600.0
 """Longest time that a deadline may leave, seconds."""
@@ -33,16 +40,19 @@ class MessageError(ValueError):
 
 
 class OtherVersionError(MessageError):
-    """A message is of another major version; the text says who is to be updated."""
+    """A message is of another version; the text says who is to be updated."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What every message has.
 
     Attributes:
+        OLDEST: the first minor version in which messages of this kind mean what they mean now.
         v: major and minor version of who made it.
         sender: who made it.
     """
+
+    OLDEST: ClassVar[int] = 0
 
     v: tuple[int, int] = (MAJOR, MINOR)
     sender: str = ""
@@ -62,7 +72,7 @@ def decode(data: bytes, kind: type[MessageT]) -> MessageT:
     """Return a message from bytes.
 
     Raises:
-        OtherVersionError: it is of another major version.
+        OtherVersionError: it is of another major version, or of a minor one that is too old.
         MessageError: it is no message of this kind.
     """
     if len(data) > MOST_BYTES:
@@ -71,9 +81,9 @@ def decode(data: bytes, kind: type[MessageT]) -> MessageT:
         message = msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError) as exc:
         # The form of another version is not known; its version and its sender are.
-        _check_version(_head(data))
+        _check_version(_head(data), kind.OLDEST)
         raise MessageError(f"no {kind.__name__}: {exc}") from None
-    _check_version(message)
+    _check_version(message, kind.OLDEST)
     return message
 
 
@@ -84,18 +94,31 @@ def _head(data: bytes) -> Message:
         return Message()
 
 
-def _check_version(message: Message) -> None:
-    if message.v[0] != MAJOR:
-        raise OtherVersionError(_other_version(message.sender, message.v[0]))
+def _check_version(message: Message, oldest: int) -> None:
+    major, minor = message.v
+    if major != MAJOR:
+        raise OtherVersionError(_other_version(message.sender, major))
+    if minor < oldest:
+        raise OtherVersionError(_too_old(message.sender, minor, oldest))
 
 
 def _other_version(sender: str, major: int) -> str:
-    who = repr(sender[:64]) if sender else "somebody in the cluster"
     older = "it" if major < MAJOR else "this program"
     return (
-        f"{who} speaks version {major} of the cluster's messages, and this program version "
-        f"{MAJOR}: update proxyconn where {older} runs"
+        f"{_who(sender)} speaks version {major} of the cluster's messages, and this program "
+        f"version {MAJOR}: update proxyconn where {older} runs"
     )
+
+
+def _too_old(sender: str, minor: int, oldest: int) -> str:
+    return (
+        f"{_who(sender)} speaks version {MAJOR}.{minor} of the cluster's messages, and this "
+        f"program needs {MAJOR}.{oldest}: update proxyconn where it runs"
+    )
+
+
+def _who(sender: str) -> str:
+    return repr(sender[:64]) if sender else "somebody in the cluster"
 
 
 def headers(sender: str, left: float | None = None) -> dict[str, str]:

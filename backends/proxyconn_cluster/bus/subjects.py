@@ -98,10 +98,6 @@ class Subjects:
         """Where every owner hears who wants to know how it is doing."""
         return self.of_all("owners")
 
-    def owner(self, site: str, owner: str, verb: str) -> str:
-        """Where one owner is told something; `*` as the verb for all of it."""
-        return self.of_site(site, "owner", owner, verb)
-
     # Buckets of JetStream's key-value store
 
     def bucket(self, what: str) -> str:
@@ -126,6 +122,11 @@ class Subjects:
     def owners(self) -> str:
         """The bucket that says which owners live; keys are their ids."""
         return self.bucket("owners")
+
+    @property
+    def seen(self) -> str:
+        """The bucket that says which proxies each owner could use; keys as of the owners."""
+        return self.bucket("seen")
 
     @property
     def wishes(self) -> str:

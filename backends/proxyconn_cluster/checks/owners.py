@@ -13,7 +13,7 @@ from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.messages import MessageError, OtherVersionError, decode
 from proxyconn_cluster.checks.clocks import Reading
 from proxyconn_cluster.exchange.status import Status
-from proxyconn_cluster.members import BEAT
+from proxyconn_cluster.members import BEAT, MEMBER, OWNER
 from proxyconn_cluster.ownership.records import OwnerState
 from proxyconn_cluster.survey import Survey, survey
 
@@ -42,12 +42,14 @@ async def of_owners(bus: Bus) -> tuple[list[Finding], list[Reading]]:
             pass
 
     # Another major version speaks elsewhere, and does not hear what it is asked here.
-    heard = await bus.subscribe(bus.subjects.of_every_version("*", "member", "*", "*"), hear)
+    every = [bus.subjects.of_every_version("*", kind, "*", "*") for kind in (MEMBER, OWNER)]
+    heard = [await bus.subscribe(subject, hear) for subject in every]
     asked = time.time()
     found = await survey(bus)
     answered = time.time()
     await asyncio.sleep(LISTEN)
-    await bus.unsubscribe(heard)
+    for one in heard:
+        await bus.unsubscribe(one)
     readings = [
         Reading(one.owner, one.clock, asked, answered)
         for one in found.owners

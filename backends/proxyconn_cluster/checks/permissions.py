@@ -14,8 +14,8 @@ from nats.aio.subscription import Subscription
 from nats.js.kv import KV_DEL, KV_OP
 
 from proxyconn.radio import Finding, Level
-from proxyconn_cluster.bus.connection import CONNECT_TIMEOUT, INBOX
-from proxyconn_cluster.bus.credentials import identification
+from proxyconn_cluster.bus.credentials import INBOX, identification
+from proxyconn_cluster.bus.dialling import CONNECT_TIMEOUT
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.subjects import Subjects
 from proxyconn_cluster.exchange.heard import ADVERTS
@@ -90,25 +90,35 @@ class Lacking:
         return any(one.store for one in self.rights)
 
 
-def rights(subjects: Subjects, site: str) -> Iterator[Right]:
-    """Yield what a user must be able to do."""
+def rights(subjects: Subjects, site: str, inbox: str = INBOX) -> Iterator[Right]:
+    """Yield what a user must be able to do.
+
+    Args:
+        subjects: of the fleet.
+        site: where the user is.
+        inbox: how the subjects begin on which the user waits for answers.
+    """
     yield Right(Role.VIEWER, subjects.ask_owners())
-    yield Right(Role.VIEWER, f"{INBOX}>", publishes=False)
-    yield Right(Role.OWNER, f"{INBOX}{NOBODY}")
-    for kind in ("member", "link", "answer", "event"):
+    yield Right(Role.VIEWER, f"{inbox}.>", publishes=False)
+    yield Right(Role.OWNER, f"{INBOX}.{NOBODY}")
+    for kind in ("owner", "member", "answer", "event"):
         yield Right(Role.VIEWER, subjects.of_site("*", kind, "*", "*"), publishes=False)
+    yield Right(Role.OWNER, subjects.of_site(site, "link", NOBODY, NOBODY, "*"), publishes=False)
+    for kind in ("member", "link"):
         yield Right(Role.PROGRAM, subjects.of_site(site, kind, NOBODY, NOBODY))
+    for kind in ("owner", "answer", "event"):
+        yield Right(Role.OWNER, subjects.of_site(site, kind, NOBODY, NOBODY))
     yield Right(Role.VIEWER, subjects.of_site("*", ADVERTS, "*"), publishes=False)
     yield Right(Role.PROGRAM, subjects.of_all("ask"))
     yield Right(Role.OWNER, subjects.of_site(site, ADVERTS, NOBODY))
     yield from _bucket(Role.PROGRAM, subjects.bucket("held"), subjects.domain)
-    for bucket in (subjects.leases, subjects.owners, subjects.wishes):
+    for bucket in (subjects.leases, subjects.owners, subjects.seen, subjects.wishes):
+        yield Right(Role.OWNER, subjects.entries(bucket), publishes=False)
         yield from _bucket(Role.OWNER, bucket, subjects.domain, store=bucket == subjects.leases)
 
 
 def _bucket(role: Role, name: str, domain: str | None, *, store: bool = False) -> Iterator[Right]:
     api = f"$JS.{domain}.API" if domain else "$JS.API"
-    yield Right(role, f"$KV.{name}.>", publishes=False)
     yield Right(role, f"$KV.{name}.{NOBODY}")
     yield Right(role, f"{api}.STREAM.INFO.KV_{name}", store=store)
     for verb in ("STREAM.CREATE", "STREAM.MSG.GET", "CONSUMER.CREATE"):
@@ -141,7 +151,7 @@ async def lacking(settings: ClusterSettings, subjects: Subjects) -> Lacking:
                 error_cb=refused,
                 **options,
             )
-            for one in rights(subjects, settings.site):
+            for one in rights(subjects, settings.site, options.get("inbox_prefix", INBOX)):
                 before = refusals
                 await _try(client, one)
                 if refusals > before:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
 
 from proxyconn.radio import ScanWish
@@ -37,6 +39,8 @@ class RadioStatus(msgspec.Struct, frozen=True):
 class Status(Message, frozen=True, kw_only=True):
     """What a member of the cluster says of itself, every few seconds and when something changes.
 
+    In version 1.0 owners said it where programs do.
+
     Attributes:
         site: where it is.
         run: what tells it from an earlier run of the same name.
@@ -51,6 +55,8 @@ class Status(Message, frozen=True, kw_only=True):
         radios: its radios.
         gone: identities of radios that it does not have any more.
     """
+
+    OLDEST: ClassVar[int] = 1
 
     site: str
     run: str

@@ -38,6 +38,7 @@ class Deciding:
         owner: its id.
         holding: what it has.
         observed: what the others have.
+        predecessor: id of an earlier run of ours, whose leases are ours now; None for none.
 
     Attributes:
         is_idle: whether a proxy of ours can be given away without anybody noticing.
@@ -45,8 +46,11 @@ class Deciding:
         listens_since: when we began to hear the others, by our clock; infinite before.
     """
 
-    def __init__(self, owner: str, holding: Holding, observed: Observed) -> None:
+    def __init__(
+        self, owner: str, holding: Holding, observed: Observed, predecessor: str | None = None
+    ) -> None:
         self._owner = owner
+        self._predecessor = predecessor
         self._holding = holding
         self._observed = observed
         self._out_of_reach = OutOfReach()
@@ -66,6 +70,9 @@ class Deciding:
             asking: those of which we are just taking the lease.
         """
         ttl, found = self._holding.ttl, Decision()
+        if self._predecessor:
+            wanted = (mac for mac in candidates if mac not in asking)
+            found.take = [mac for mac in wanted if self._is_inherited(mac)]
         if now() - self.listens_since < ttl * SETTLE:
             return found
         live = self._observed.live(ttl)
@@ -76,7 +83,8 @@ class Deciding:
             order = ranked(mac, live, wish.owner if wish else None)
             held = self._holding.held.get(mac)
             if held is None and mac not in asking and self._owner in order:
-                if self._is_free(mac, order.index(self._owner), others_are_old):
+                free = self._is_free(mac, order.index(self._owner), others_are_old)
+                if free and mac not in found.take:
                     found.take.append(mac)
             elif held and not held.leaving and order and order[0] != self._owner:
                 at_once = wish is not None and wish.now
@@ -89,6 +97,13 @@ class Deciding:
         others = {mac for one in live if one.id != self._owner for mac in one.sees}
         away = [mac for mac in self._holding.held if mac in others and self.is_away(mac)]
         return self._out_of_reach.look(away, now(), self._holding.ttl)
+
+    def _is_inherited(self, mac: str) -> bool:
+        """Whether a proxy is our predecessor's, for all that was heard of it."""
+        seen = self._observed.leases.get(mac)
+        lease = seen.lease if seen and not seen.free else None
+        owned = lease is not None and lease.owner == self._predecessor
+        return owned and mac not in self._holding.held
 
     def _is_free(self, mac: str, rank: int, others_are_old: bool) -> bool:
         """Whether a proxy is ours to take: the first in rank at once, others if that one does not.

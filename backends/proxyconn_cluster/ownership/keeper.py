@@ -18,19 +18,19 @@ from proxyconn.radio import Candidate, Tenure
 from proxyconn_cluster import fence
 from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.errors import ClusterError
-from proxyconn_cluster.bus.messages import MessageError, encode
+from proxyconn_cluster.bus.messages import MessageError
 from proxyconn_cluster.ownership.clock import now
 from proxyconn_cluster.ownership.deciding import Deciding
+from proxyconn_cluster.ownership.heart import SIGHT_KEPT, Heart
 from proxyconn_cluster.ownership.holding import Held, Holding
 from proxyconn_cluster.ownership.lease_store import (
     LeaseStore,
     TakenError,
     UnreachableError,
-    put,
     ttl_of,
 )
 from proxyconn_cluster.ownership.observed import Buckets, Observed
-from proxyconn_cluster.ownership.records import Heartbeat, Lease
+from proxyconn_cluster.ownership.records import Lease
 from proxyconn_cluster.ownership.unrenewed import Unrenewed
 
 RENEW: Final = 0.3
@@ -38,6 +38,9 @@ RENEW: Final = 0.3
 
 TICK: Final = 0.05
 """Part of a lease after which what has run out is looked for, and what could be taken."""
+
+GOODBYE: Final = 1.0
+"""Seconds that it may take to say that an owner lives no more."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Keeper(Tenure):
     Args:
         bus: the connection.
         owner: our id.
+        predecessor: id of an earlier run of ours that is surely gone; None if none is known.
 
     Attributes:
         owner: as above.
@@ -56,12 +60,14 @@ class Keeper(Tenure):
         deciding: what we do about each proxy.
     """
 
-    def __init__(self, bus: Bus, owner: str) -> None:
+    def __init__(self, bus: Bus, owner: str, predecessor: str | None = None) -> None:
         settings = bus.settings
         self.owner = owner
+        self._predecessor = predecessor
         self.holding = Holding(now, settings.when_cut_off, settings.lease)
         self._bus = bus
         self._site = settings.site
+        self._heart = Heart(owner, settings.site)
         self._store: LeaseStore | None = None
         self._buckets: Buckets | None = None
         self._started_at = now()
@@ -70,7 +76,7 @@ class Keeper(Tenure):
         self._news = asyncio.Event()
         self._offered = asyncio.Event()
         self.observed = Observed(bus, self._news.set)
-        self.deciding = Deciding(owner, self.holding, self.observed)
+        self.deciding = Deciding(owner, self.holding, self.observed, predecessor)
         self._forget_bus = bus.register_state_callback(self._bus_changed)
         self._unrenewed = Unrenewed()
         self._asking: set[str] = set()
@@ -86,8 +92,10 @@ class Keeper(Tenure):
         """
         await self.observed.start()
         await self._open()
+        if self._predecessor:
+            await self._say_gone(self._predecessor)
         fence.put_up(self.check)
-        for work in (self._tick, self._renew, self._place):
+        for work in (self._tick, self._renew, self._catch_up, self._place):
             self._spawn(self._tasks, self._keep_doing(work))
 
     async def aclose(self) -> None:
@@ -102,13 +110,20 @@ class Keeper(Tenure):
         for mac in list(self.holding.held):
             self.let_go(mac)
         await asyncio.gather(*self._giving_back, return_exceptions=True)
-        if self._buckets and self._bus.connected:
-            try:
-                async with asyncio.timeout(1.0):
-                    await self._buckets.owners.delete(self.owner)
-            except Exception as exc:  # noqa: BLE001 - the heartbeat runs out by itself
-                _LOGGER.debug("no goodbye: %r", exc)
+        if self._bus.connected:
+            await self._say_gone(self.owner)
         await self.observed.stop()
+
+    async def _say_gone(self, owner: str) -> None:
+        """Say that an owner lives no more."""
+        if self._buckets is None:
+            return
+        try:
+            async with asyncio.timeout(GOODBYE):
+                await self._buckets.owners.delete(owner)
+                await self._buckets.seen.delete(owner)
+        except Exception as exc:  # noqa: BLE001 - the heartbeat runs out by itself
+            _LOGGER.debug("%s: no goodbye: %r", owner, exc)
 
     # What the fleet asks
 
@@ -173,9 +188,14 @@ class Keeper(Tenure):
         if ttl != lease:
             _LOGGER.warning("leases are for %g s here, as the first owner has said", ttl)
         self.holding.ttl = ttl
-        owners = await bus.bucket(bus.subjects.owners, ttl)
-        buckets = Buckets(leases, owners, await bus.bucket(bus.subjects.wishes, 0))
+        buckets = Buckets(
+            leases,
+            await bus.bucket(bus.subjects.owners, ttl),
+            await bus.bucket(bus.subjects.seen, SIGHT_KEPT),
+            await bus.bucket(bus.subjects.wishes, 0),
+        )
         await self.observed.read(buckets)
+        self._heart.tell_anew()
         self._buckets, self._store = buckets, LeaseStore(bus, leases, ttl)
         self.deciding.listens_since = min(self.deciding.listens_since, now())
 
@@ -222,6 +242,15 @@ class Keeper(Tenure):
                     await self._offered.wait()
         self._offered.clear()
 
+    async def _catch_up(self) -> None:
+        """Read what was not heard: by itself, for nobody's lease may wait for it."""
+        await asyncio.sleep(self.holding.ttl * RENEW)
+        if self._store and self._buckets:
+            try:
+                await self.observed.catch_up(self._buckets.seen)
+            except ClusterError as exc:
+                _LOGGER.debug("what others see is not read: %s", exc)
+
     def _failed(self, exc: Exception) -> None:
         if not self.holding.cut_off and self.holding.held:
             _LOGGER.warning("leases are not renewed: %s", exc)
@@ -231,16 +260,11 @@ class Keeper(Tenure):
         """Say that we live, and what we could use. Raises UnreachableError."""
         left = self.deciding.unseen()
         seen = {mac: one for mac, one in self._candidates.items() if mac not in left}
-        named = tuple(mac for mac, one in seen.items() if one.named)
-        beat = Heartbeat(
-            sender=self.owner,
-            site=self._site,
-            age=round(self.age, 3),
-            sees=tuple(seen),
-            named=named,
-        )
+        if self.owner in self.observed.overtaken:
+            self.observed.overtaken.discard(self.owner)
+            self._heart.tell_anew()
         if self._buckets:
-            await put(self._buckets.owners, self.owner, encode(beat), self.holding.ttl)
+            beat = await self._heart.beat(self._buckets, seen, self.age, self.holding.ttl)
             self.observed.owners[self.owner] = (beat, now())
 
     async def _renew_one(self, store: LeaseStore, mac: str, held: Held) -> None:
@@ -257,20 +281,9 @@ class Keeper(Tenure):
         """Find out why a lease is of another revision. Raises UnreachableError."""
         if self.holding.held.get(mac) is not held:
             return
-        try:
-            found = await store.read(mac)
-        except MessageError:
-            found = (Lease(owner="", site="", name=""), 0)
         asked_at = now()
         try:
-            if found is None:
-                # The store has lost it, or we come late, and nobody has taken it since.
-                revision = await store.take(mac, held.lease)
-            elif found[0] == held.lease:
-                # An earlier request of ours got through, and its answer did not.
-                revision = await store.renew(mac, held.lease, found[1])
-            else:
-                raise TakenError(mac)
+            revision = await store.confirm(mac, held.lease)
         except TakenError:
             if self.holding.held.get(mac) is held:
                 _LOGGER.warning("%s: another owner has it now", self.name_of(mac))
@@ -316,7 +329,7 @@ class Keeper(Tenure):
         finally:
             self._asking.discard(mac)
         self._unrenewed.forget(mac)
-        inherited = before is not None and before.owner != self.owner
+        inherited = before is not None and not self._was_us(before.owner)
         held = Held(lease, revision, self.holding.until(asked_at), inherited)
         if now() < held.until and mac in self._candidates:
             self.holding.keep(mac, held)
@@ -340,21 +353,19 @@ class Keeper(Tenure):
             if (found := await store.read(mac)) is None:
                 raise
             over = self._unrenewed.is_over(mac, found[1], now(), self.holding.ttl)
-            if found[0].owner != self.owner and not over:
+            if not self._was_us(found[0].owner) and not over:
                 self.observed.took(mac, found[0], asked_at)
                 raise
-            # An earlier request of ours got through, and its answer did not; or nobody renews it.
+            # An earlier request of ours got through, and its answer did not; or we died with it;
+            # or nobody renews it.
             return await store.renew(mac, lease, found[1])
+
+    def _was_us(self, owner: str) -> bool:
+        return owner in (self.owner, self._predecessor)
 
     async def _give_back(self, store: LeaseStore, mac: str, held: Held) -> None:
         try:
-            try:
-                await store.give_back(mac, held.revision)
-            except TakenError:
-                # It may have been renewed in this very moment.
-                found = await store.read(mac)
-                if found and found[0] == held.lease:
-                    await store.give_back(mac, found[1])
+            await store.give_back(mac, held.lease, held.revision)
         except (ClusterError, MessageError) as exc:
             _LOGGER.debug("%s: not given back: %s", self.name_of(mac), exc)
 

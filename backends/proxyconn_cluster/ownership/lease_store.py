@@ -80,9 +80,34 @@ class LeaseStore:
         """
         return await self._asked(self._bucket.update(mac, encode(lease), last=revision))
 
-    async def give_back(self, mac: str, revision: int) -> None:
-        """Let others have it at once. Raises TakenError, UnreachableError."""
-        await self._asked(self._bucket.delete(mac, last=revision))
+    async def confirm(self, mac: str, lease: Lease) -> int:
+        """Renew a lease that is of another revision than we know of; returns its new one.
+
+        Raises:
+            TakenError: it is another owner's.
+            UnreachableError: it may be renewed or not.
+        """
+        try:
+            found = await self.read(mac)
+        except MessageError as exc:
+            raise TakenError(str(exc)) from None
+        if found is None:
+            # The store has lost it, or we come late, and nobody has taken it since.
+            return await self.take(mac, lease)
+        if found[0] != lease:
+            raise TakenError(mac)
+        # An earlier request of ours got through, and its answer did not.
+        return await self.renew(mac, lease, found[1])
+
+    async def give_back(self, mac: str, lease: Lease, revision: int) -> None:
+        """Let others have it at once. Raises TakenError, UnreachableError, MessageError."""
+        try:
+            await self._asked(self._bucket.delete(mac, last=revision))
+        except TakenError:
+            # It may have been renewed in this very moment.
+            found = await self.read(mac)
+            if found and found[0] == lease:
+                await self._asked(self._bucket.delete(mac, last=found[1]))
 
     async def read(self, mac: str) -> tuple[Lease, int] | None:
         """Return a lease and its revision; None if nobody has it.
@@ -118,6 +143,14 @@ async def put(bucket: KeyValue, key: str, value: bytes, ttl: float) -> None:
     await _within(ttl * SHARE, bucket.put(key, value))
 
 
+async def entry_of(bucket: KeyValue, key: str) -> bytes | None:
+    """Return what is said under a key; None if nothing is. Raises UnreachableError."""
+    try:
+        return (await _within(API_TIMEOUT, bucket.get(key))).value
+    except (KeyNotFoundError, KeyDeletedError):
+        return None
+
+
 async def ttl_of(bucket: KeyValue) -> float | None:
     """Return for how many seconds a bucket keeps things; None for ever.
 
@@ -131,6 +164,8 @@ async def _within(seconds: float, request: Awaitable[ResultT]) -> ResultT:
     try:
         async with asyncio.timeout(seconds):
             return await request
+    except (KeyNotFoundError, KeyDeletedError):
+        raise
     except (nats.errors.Error, TimeoutError, OSError) as exc:
         raise UnreachableError(f"the store does not answer: {exc or 'in time'}") from None
 

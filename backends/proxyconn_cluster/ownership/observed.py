@@ -1,4 +1,4 @@
-"""What an owner sees of the others: their leases, their heartbeats, and what people wish for.
+"""What an owner sees of the others: leases, heartbeats, what they see, and what people wish for.
 
 Everything that is put into a bucket passes on a subject, and is heard there; what was put before is
 read once, and again after each break. What was heard may have been refused by the store, so nothing
@@ -18,9 +18,9 @@ from nats.js.kv import KeyValue
 from proxyconn_cluster.bus.connection import Bus, Subscribed
 from proxyconn_cluster.bus.messages import Message, MessageError, decode
 from proxyconn_cluster.ownership.clock import now
-from proxyconn_cluster.ownership.lease_store import everything_in, is_marker
+from proxyconn_cluster.ownership.lease_store import entry_of, everything_in, is_marker
 from proxyconn_cluster.ownership.placement import Owner
-from proxyconn_cluster.ownership.records import Heartbeat, Lease, Wish
+from proxyconn_cluster.ownership.records import Heartbeat, Lease, Sight, Wish, unpacked
 
 MOST_OWNERS: Final = 1024
 MOST_PROXIES: Final = 65536
@@ -47,11 +47,32 @@ class Seen:
 
 
 @dataclass(slots=True)
+class Sees:
+    """What an owner can use.
+
+    Attributes:
+        number: of its `Sight`.
+        macs: MAC addresses of all of it.
+        named: of those that its user named.
+        at: when that was heard, by our clock.
+    """
+
+    number: int
+    macs: frozenset[str]
+    named: frozenset[str]
+    at: float
+
+
+NOTHING: Final = Sees(0, frozenset(), frozenset(), float("-inf"))
+
+
+@dataclass(slots=True)
 class Buckets:
     """The buckets of a fleet."""
 
     leases: KeyValue
     owners: KeyValue
+    seen: KeyValue
     wishes: KeyValue
 
 
@@ -66,6 +87,8 @@ class Observed:
     Attributes:
         leases: MAC address -> lease.
         owners: id -> heartbeat, and when it was heard, by our clock.
+        sees: id -> what that owner can use.
+        overtaken: ids of owners of which the store may have an older one.
         wishes: MAC address -> wish.
     """
 
@@ -73,6 +96,8 @@ class Observed:
     changed: Callable[[], None]
     leases: dict[str, Seen] = field(default_factory=dict)
     owners: dict[str, tuple[Heartbeat, float]] = field(default_factory=dict)
+    sees: dict[str, Sees] = field(default_factory=dict)
+    overtaken: set[str] = field(default_factory=set)
     wishes: dict[str, Wish] = field(default_factory=dict)
     _heard: list[Subscribed] = field(default_factory=list)
     _told: set[tuple[str, str]] = field(default_factory=set)
@@ -83,6 +108,7 @@ class Observed:
         for bucket, take in (
             (subjects.leases, self._take_lease),
             (subjects.owners, self._take_heartbeat),
+            (subjects.seen, self._take_sight),
             (subjects.wishes, self._take_wish),
         ):
             handler = self._handler(take)
@@ -104,6 +130,7 @@ class Observed:
         for bucket, take in (
             (buckets.leases, self._read_lease),
             (buckets.owners, self._take_heartbeat),
+            (buckets.seen, self._read_sight),
             (buckets.wishes, self._take_wish),
         ):
             async for key, value in everything_in(bucket):
@@ -116,10 +143,22 @@ class Observed:
         """Return the owners that were heard within `ttl` seconds, and forget others in time."""
         since = now() - ttl
         self.owners = {id_: one for id_, one in self.owners.items() if one[1] > since}
+        # What an owner sees is heard a moment before its first heartbeat.
+        self.sees = {
+            id_: one for id_, one in self.sees.items() if id_ in self.owners or one.at > since
+        }
+        self.overtaken &= self.sees.keys()
         return [
-            Owner(id_, beat.site, frozenset(beat.sees), frozenset(beat.named))
+            Owner(id_, beat.site, sees.macs, sees.named)
             for id_, (beat, _) in self.owners.items()
+            for sees in [self.sees.get(id_, NOTHING)]
         ]
+
+    async def catch_up(self, seen: KeyValue) -> None:
+        """Read what was written of owners and has not been heard. Raises UnreachableError."""
+        for id_, (beat, _) in list(self.owners.items()):
+            if beat.sight != self.sees.get(id_, NOTHING).number:
+                self._take_sight(id_, await entry_of(seen, id_))
 
     def took(self, mac: str, lease: Lease, asked_at: float) -> None:
         """Take note of who has a proxy, as the store said: what was heard since then counts."""
@@ -165,6 +204,7 @@ class Observed:
     def _take_heartbeat(self, owner: str, data: bytes | None) -> None:
         known = owner in self.owners
         if data is None:
+            self.sees.pop(owner, None)
             if self.owners.pop(owner, None):
                 self.changed()
         elif (beat := self._decoded(owner, data, Heartbeat)) and (
@@ -173,6 +213,26 @@ class Observed:
             self.owners[owner] = (beat, now())
             if not known:
                 self.changed()
+
+    def _take_sight(self, owner: str, data: bytes | None) -> None:
+        sight = None if data is None else self._decoded(owner, data, Sight)
+        known = self.sees.get(owner)
+        if sight is None:
+            self.sees.pop(owner, None)
+        elif known and sight.number < known.number:
+            # It comes late, and is what the store has now.
+            self.overtaken.add(owner)
+            return
+        elif known or len(self.sees) < MOST_OWNERS:
+            named = unpacked(sight.named)
+            macs = unpacked(sight.found) | named
+            self.sees[owner] = Sees(sight.number, macs, named, now())
+        self.changed()
+
+    def _read_sight(self, owner: str, data: bytes) -> None:
+        # That of owners who have died is kept for longer than they are.
+        if owner in self.owners:
+            self._take_sight(owner, data)
 
     def _take_wish(self, mac: str, data: bytes | None) -> None:
         wish = None if data is None else self._decoded(mac, data, Wish)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import ClassVar, Final
+
 import msgspec
 
 from proxyconn_cluster.bus.messages import Message
+
+MAC_BYTES: Final = 6
+
+MOST_SEEN: Final = 30_000
+"""Proxies in one `Sight`, at most: 240 kB."""
 
 
 class Lease(Message, frozen=True, kw_only=True):
@@ -26,17 +34,47 @@ class Lease(Message, frozen=True, kw_only=True):
 class Heartbeat(Message, frozen=True, kw_only=True):
     """An owner lives for as long as this is renewed; the key is its id.
 
+    In version 1.0 it had every proxy in it that its owner could use.
+
     Attributes:
         site: where it is.
         age: seconds that it lives.
-        sees: MAC addresses of the proxies that it can use.
-        named: those of them that its user named: proxies of its site.
+        sight: number of the `Sight` that says what it can use; 0 before it has said that.
     """
+
+    OLDEST: ClassVar[int] = 1
 
     site: str
     age: float
-    sees: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
+    sight: int = 0
+
+
+class Sight(Message, frozen=True, kw_only=True):
+    """What an owner can use, written when that changes; the key is its id.
+
+    Attributes:
+        number: counted up by its owner.
+        found: MAC addresses of the proxies that it has found, packed.
+        named: of those that its user named: proxies of its site; none is in both.
+    """
+
+    OLDEST: ClassVar[int] = 1
+
+    number: int
+    found: bytes = b""
+    named: bytes = b""
+
+
+def packed(macs: Iterable[str]) -> bytes:
+    """Return MAC addresses, each of 12 hex digits, as six bytes each."""
+    return bytes.fromhex("".join(macs))
+
+
+def unpacked(data: bytes) -> frozenset[str]:
+    """Return the MAC addresses again; half a one at the end is none."""
+    text, digits = data.hex(), 2 * MAC_BYTES
+    whole = len(text) - len(text) % digits
+    return frozenset(text[at : at + digits] for at in range(0, whole, digits))
 
 
 class Wish(Message, frozen=True, kw_only=True):
