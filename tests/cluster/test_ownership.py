@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import decode, encode
+from proxyconn_cluster.ownership.lease_store import LeaseStore
 from proxyconn_cluster.ownership.observed import NOTHING, Buckets, Observed, Seen
 from proxyconn_cluster.ownership.placement import name_of
 from proxyconn_cluster.ownership.records import Lease, Sight, Wish, unpacked
@@ -112,6 +113,22 @@ async def test_a_wish_taken_back_unheard(bus: Bus) -> None:
     await observed.read(buckets)
     assert set(observed.wishes) == {"aabbccddee02"}
     assert not observed.leases["aabbccddee01"].free, "it must be silent for a lease"
+
+
+async def test_given_back_as_it_is_renewed(bus: Bus) -> None:
+    """A lease of which a renewal has just got through is given back all the same, another's not."""
+    bucket = await bus.bucket(bus.subjects.leases, LEASE)
+    store = LeaseStore(bus, bucket, LEASE)
+    ours, other = (Lease(owner=name, site="home", name="attic") for name in ("a-1", "b-1"))
+    revision = await store.take("aabbccddee01", ours)
+    await store.renew("aabbccddee01", ours, revision)
+    await store.give_back("aabbccddee01", ours, revision)
+    assert await store.read("aabbccddee01") is None
+    await store.take("aabbccddee01", other)
+    await store.give_back("aabbccddee01", ours, revision)
+    found = await store.read("aabbccddee01")
+    assert found is not None
+    assert found[0] == other
 
 
 async def test_what_owners_see_is_written_when_it_changes(cluster: Cluster, bus: Bus) -> None:

@@ -30,6 +30,10 @@ SNAPSHOT_TIMEOUT: Final = 5.0
 """Seconds within which everything in a bucket is read."""
 
 
+WRONG_LAST_SEQUENCE: Final = 10071
+"""Code of JetStream (nats-server errors.json); nats-py's class for it is not raised by deletes."""
+
+
 class UnreachableError(ClusterError):
     """The store does not answer: nothing is known of what became of a request."""
 
@@ -134,6 +138,8 @@ class LeaseStore:
         except (KeyWrongLastSequenceError, KeyNotFoundError, KeyDeletedError) as exc:
             raise TakenError(str(exc)) from None
         except (nats.errors.Error, TimeoutError, OSError) as exc:
+            if isinstance(exc, APIError) and exc.err_code == WRONG_LAST_SEQUENCE:
+                raise TakenError(str(exc)) from None
             why = exc.description if isinstance(exc, APIError) else exc
             raise UnreachableError(f"{self._bus.servers}: {why or 'no answer'}") from None
 
