@@ -19,7 +19,7 @@ from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from proxyconn.callbacks import log_failure
-from proxyconn.errors import ErrorKind, LinkError
+from proxyconn.errors import ErrorKind, LinkError, RadioUnavailableError
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import Message, MessageError, decode, encode
 from proxyconn_cluster.bus.subjects import address_token
@@ -142,10 +142,12 @@ class Holds:
         """Hold a device, or learn that somebody else has it.
 
         Where the store is not to be reached the device is held all the same, and entered later: a
-        site that is cut off goes on.
+        site that is cut off goes on. Not for somebody else: who has asked is likely to be where the
+        store is, and to ask another owner next.
 
         Raises:
             LinkError: somebody else has it (kind IN_USE).
+            RadioUnavailableError: it is for somebody else, and the store is not to be reached.
         """
         async with self._lock(address):
             if known := self._holds.get(address):
@@ -158,8 +160,12 @@ class Holds:
                 self._holds.pop(address, None)
                 raise
             except TROUBLES as exc:
-                _LOGGER.warning("%s: held without the cluster's knowledge: %s", address, exc)
                 self._bucket = None
+                if self._members.lends and self._members.lends(address):
+                    self._spawn(self._leave(address, hold.turn))
+                    why = exc or "the store does not answer"
+                    raise RadioUnavailableError(f"{address}: it may be held: {why}") from None
+                _LOGGER.warning("%s: held without the cluster's knowledge: %s", address, exc)
                 self._confirm()
             except BaseException:
                 # It may have been entered: the entry goes as that of any device that is let go.

@@ -112,6 +112,7 @@ class Members:
         gone: called with a member that is not there any more.
         woke: called after a sleep, during which others may have taken us for gone.
         own_radios: says which radios we have for others; None for a client, which has none.
+        lends: says whether a device is connected for somebody else, or is to be; None for never.
         interest: what we want to hear; None for nothing.
         scan: what we wish of how the radios of others scan.
         buried: name of a member that is known to be gone, whatever it said last; None for none.
@@ -127,6 +128,7 @@ class Members:
         self.gone = Callbacks[Member]("the cluster")
         self.woke = Callbacks[[]]("the cluster")
         self.own_radios: Callable[[], Iterable[RadioStatus]] | None = None
+        self.lends: Callable[[str], bool] | None = None
         self.interest: Interest | None = None
         self.scan: frozenset[ScanWish] = frozenset()
         self.buried: str | None = None

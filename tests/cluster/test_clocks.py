@@ -11,14 +11,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from bleak import BleakClient
 
-from proxyconn import Fleet
+from proxyconn import ErrorKind, Fleet
+from proxyconn.errors import LinkError
 from proxyconn_cluster.bus.connection import Bus
 from proxyconn_native_api.session import Session
 
 from . import stepping
 from .nats_server import NatsServer
-from .place import DEADLINE, LEASE, READ, Cluster, Member, connect, peripheral, until
+from .place import DEADLINE, LEASE, READ, Cluster, Member, address, connect, peripheral, until
 from .processes import OwnerProcess, Watch, watching
 
 NAMES = ("attic", "cellar", "hall")
@@ -123,6 +125,10 @@ async def test_the_clock_of_the_broker_is_set_on(cluster: Cluster, bus: Bus, wat
         await asyncio.sleep(0.7 * LEASE)
         assert await client.read_gatt_char(READ) == b"value 1"
         assert [member.has for member in members] == before
+        for member in members:
+            with pytest.raises(LinkError) as caught:
+                await member.fleet.client_class(BleakClient)(address(1)).connect()
+            assert caught.value.kind is ErrorKind.IN_USE
     await client.disconnect()
     assert watch.doubles == []
     assert {name: list(known) for name, known in watch.subscribers.items()} == sessions

@@ -6,15 +6,20 @@ import asyncio
 from typing import cast
 
 import pytest
+from bleak import BleakClient
+from bleak.exc import BleakError
+from nats.js.kv import KeyValue
 
 from proxyconn.errors import ErrorKind, LinkError
 from proxyconn.radio import RadioSink, identity_of
+from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import encode
 from proxyconn_cluster.bus.subjects import address_token
 from proxyconn_cluster.holds import ANSWERS_WITHIN, CONFIRM_EVERY, FORGOTTEN_AFTER, Held, Holds
 from proxyconn_cluster.members import Members
 from proxyconn_cluster.remote.neighbourhood import Neighbourhood
 from proxyconn_cluster.settings import SHORTEST_LEASE
+from proxyconn_virtual.events import Connecting, ProxyEvent
 
 from .conftest import MakeBus
 from .nats_server import NatsServer
@@ -129,6 +134,31 @@ async def test_a_site_that_is_cut_off_connects_and_enters_it_later(village: Vill
     await store_is_there.aclose()
 
 
+async def test_nothing_is_held_for_others_without_the_store(
+    village: Village, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has asked may ask another owner next, which would have the device as well."""
+    fleet, north = await village.program(), village.owners["north"]
+    device = await fleet.find_device(address(2), DEADLINE)
+    asked: list[str] = []
+
+    async def no_store(name: str, ttl: float) -> KeyValue:
+        asked.append(name)
+        raise ClusterError("it is cut off")
+
+    begun: list[ProxyEvent] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(north.bus, "bucket", no_store)
+        unregister = village.proxy("north").add_observer(begun.append)
+        with pytest.raises(BleakError):
+            await fleet.client_class(BleakClient)(device, timeout=DEADLINE).connect()
+        unregister()
+    assert asked
+    assert not any(isinstance(one, Connecting) for one in begun)
+    client = await connect(fleet, 2)
+    await client.disconnect()
+
+
 async def test_a_radio_that_fails_while_its_link_is_given_up(
     server: NatsServer, make_bus: MakeBus
 ) -> None:
@@ -203,7 +233,7 @@ async def test_what_is_held_anew_at_once_stays_held(server: NatsServer, make_bus
 async def test_what_is_held_is_renewed_before_it_is_forgotten(
     server: NatsServer, make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyconn_cluster.holds.FORGOTTEN_AFTER", 1.0)
+    monkeypatch.setattr("proxyconn_cluster.holds.FORGOTTEN_AFTER", 2.0)
     monkeypatch.setattr("proxyconn_cluster.holds.RENEWED_EVERY", 0.25)
     one, other = Members(await make_bus(server, "one")), Members(await make_bus(server, "other"))
     await one.start()
@@ -214,10 +244,10 @@ async def test_what_is_held_is_renewed_before_it_is_forgotten(
     await ours.hold(address(1), "aa", DEADLINE)
     await ours.hold(address(2), "aa", DEADLINE)
     ours.let_go(address(2))
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(4.0)
     with pytest.raises(LinkError, match="one has it"):
         await theirs.hold(address(1), "bb", DEADLINE)
-    store = await one.bus.bucket(one.bus.subjects.bucket("held"), 1.0)
+    store = await one.bus.bucket(one.bus.subjects.bucket("held"), 2.0)
     assert (await store.status()).values == 1, "nothing is left of what was let go"
     for holds in (ours, theirs):
         await holds.aclose()

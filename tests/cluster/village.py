@@ -133,15 +133,17 @@ class Village:
         """Return a proxy."""
         return self.virtual.proxies[name]
 
-    def settings(self, **settings: Any) -> ClusterSettings:
-        """Return what is said about the cluster."""
-        return ClusterSettings((self.server.url,), **{"lease": LEASE, **settings})
+    def settings(self, url: str | None = None, **settings: Any) -> ClusterSettings:
+        """Return what is said about the cluster; `url` is where its server is, if elsewhere."""
+        return ClusterSettings((url or self.server.url,), **{"lease": LEASE, **settings})
 
-    async def own(self, name: str, *proxies: str, **options: Any) -> VillageOwner:
+    async def own(
+        self, name: str, *proxies: str, url: str | None = None, **options: Any
+    ) -> VillageOwner:
         """Start an owner of some proxies; without any, of the one that is called like it."""
         stack = AsyncExitStack()
         self._stack.push_async_callback(stack.aclose)
-        settings = self.settings(site=options.pop("site", "home"))
+        settings = self.settings(url, site=options.pop("site", "home"))
         bus = await stack.enter_async_context(opened(settings, name))
         members = Members(bus)
         place = Place(settings, always=options.pop("always", False), members=members)

@@ -105,7 +105,12 @@ class LentLink:
         client.set_disconnected_callback(self._on_lost)
 
     def __repr__(self) -> str:
-        return f"<LentLink {self._client.address} of {self.user}>"
+        return f"<LentLink {self.address} of {self.user}>"
+
+    @property
+    def address(self) -> str:
+        """The device."""
+        return self._client.address
 
     # Its life
 

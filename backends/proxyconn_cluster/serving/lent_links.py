@@ -89,6 +89,10 @@ class LentLinks:
         """Those that are up, opened or closed."""
         return list(self._links.values())
 
+    def lends(self, address: str) -> bool:
+        """Whether a device is connected for somebody else, or is to be."""
+        return any(one.address == address and not one.over for one in self._links.values())
+
     async def start(self) -> None:
         """Answer."""
         subject = self._members.subject(KIND, "*")

@@ -58,7 +58,7 @@ class Serving:
     async def start(self) -> None:
         """Be there for the others."""
         members, bus = self._members, self._members.bus
-        members.own_radios = self._radios
+        members.own_radios, members.lends = self._radios, self.links.lends
         self._unregister = [
             self._lending.register_slots_callback(members.hurry),
         ]
@@ -78,7 +78,7 @@ class Serving:
         self.scan_wishes.close()
         await self.telling.aclose()
         await self.links.aclose()
-        self._members.own_radios = None
+        self._members.own_radios = self._members.lends = None
         self._members.hurry()
 
     # Radios
