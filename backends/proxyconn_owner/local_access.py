@@ -22,7 +22,7 @@ from aiohttp import web
 
 from proxyconn.fleet.owner_link import OWNER_PATH, TELL_AT_LEAST
 from proxyconn.fleet.owner_socket import SOCKET
-from proxyconn.radio import Radio, identity_of
+from proxyconn.radio import OffersLinks, Radio, identity_of
 from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn_owner.serving.served_proxy import ServedProxy
 from proxyconn_web.routes import MOST_BODY
@@ -128,6 +128,7 @@ class LocalAccess:
             "state": str(radio.state),
             "problem": radio.problem,
             "behind": [facts.get("host"), facts.get("port")],
+            "adapter": facts.get("host") is None and not isinstance(radio, OffersLinks),
             "connectable": radio.connectable,
         }
         if radio.state in USABLE_STATES and (proxy := await self._served(radio)):

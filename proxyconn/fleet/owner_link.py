@@ -49,11 +49,13 @@ class Lent:
         pid: number of the owner's process.
         proxies: its radios that can be used, as proxies.
         absent: those that cannot.
+        has_adapters: whether any of its radios is a local adapter, usable or not.
     """
 
     pid: int
     proxies: tuple[Proxy, ...]
     absent: tuple[AbsentRadio, ...]
+    has_adapters: bool = False
 
     def has(self, host: str, port: int, name: str | None) -> bool:
         """Whether the owner has the proxy at this address, or of this name."""
@@ -64,13 +66,16 @@ class Lent:
         names = {*(proxy.name for proxy in self.proxies), *(radio.name for radio in self.absent)}
         return (host, port) in places or (name is not None and name in names)
 
-    @property
-    def has_adapters(self) -> bool:
-        """Whether any of the radios is a local adapter."""
-        return any(proxy.behind is None for proxy in self.proxies)
-
 
 _radio_fits: type[Radio] = AbsentRadio
+
+
+class _NoAnswerError(Exception):
+    """No owner answers; the cause says why."""
+
+
+class _UnusableError(Exception):
+    """What an owner lends cannot be used here; the cause says why."""
 
 
 class OwnerLink:
@@ -93,6 +98,7 @@ class OwnerLink:
         self._sink = sink
         self._use = use
         self._absent: dict[str, AbsentRadio] = {}
+        self._has_complained = False
         self._task: asyncio.Task[None] | None = None
         self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -101,13 +107,16 @@ class OwnerLink:
 
         Raises:
             RadioUnavailableError: it does not answer.
+            Exception: what it lends cannot be used; what `use` has raised.
         """
         self._task = asyncio.get_running_loop().create_task(self._follow())
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await asyncio.shield(self._first)
-        except (TimeoutError, RadioUnavailableError) as exc:
+        except Exception as exc:
             await self.aclose()
+            if not isinstance(exc, (TimeoutError, _NoAnswerError)):
+                raise
             raise RadioUnavailableError(
                 f"no owner answers at {self._socket}; start `proxyconn serve`, or go without one "
                 "(owner=False, --no-owner)"
@@ -124,12 +133,23 @@ class OwnerLink:
         while True:
             try:
                 await self._listen()
-            except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as exc:
+            except _UnusableError as exc:
+                if not self._first.done():
+                    self._first.set_exception(exc.__cause__ or exc)
+                    return
+                self._complain(exc.__cause__)
+            except (aiohttp.ClientError, OSError, ValueError, TimeoutError, RecursionError) as exc:
                 _LOGGER.debug("owner at %s: %s", self._socket, exc)
                 if not self._first.done():
-                    self._first.set_exception(RadioUnavailableError(str(exc)))
+                    self._first.set_exception(_NoAnswerError(str(exc)))
                     return
             await asyncio.sleep(RETRY_AFTER)
+
+    def _complain(self, why: BaseException | None) -> None:
+        """Say once that what is lent cannot be used, until it can be."""
+        level = logging.DEBUG if self._has_complained else logging.WARNING
+        self._has_complained = True
+        _LOGGER.log(level, "what the owner lends now cannot be used, and is tried again: %s", why)
 
     async def _listen(self) -> None:
         connector = aiohttp.UnixConnector(str(self._socket))
@@ -147,7 +167,11 @@ class OwnerLink:
 
     async def _take(self, lent: Lent) -> None:
         self.pid = lent.pid
-        await self._use(lent)
+        try:
+            await self._use(lent)
+        except Exception as exc:
+            raise _UnusableError from exc
+        self._has_complained = False
         wanted = {radio.name: radio for radio in lent.absent}
         for name, radio in list(self._absent.items()):
             if name not in wanted:
@@ -172,8 +196,11 @@ def parse_lent(told: Any) -> Lent:
             raise ValueError(f"the owner speaks version {told['version']}, not 1; update one")
         proxies: list[Proxy] = []
         absent: list[AbsentRadio] = []
+        has_adapters = False
         for radio in told["radios"]:
             host, port = radio["behind"]
+            # Owners of before do not say it, and had nothing else without an address.
+            has_adapters |= bool(radio.get("adapter", host is None))
             if "key" in radio:
                 proxies.append(
                     Proxy(
@@ -196,6 +223,6 @@ def parse_lent(told: Any) -> Lent:
                             port,
                         )
                     )
-        return Lent(told["pid"], tuple(proxies), tuple(absent))
-    except (KeyError, TypeError) as exc:
+        return Lent(told["pid"], tuple(proxies), tuple(absent), has_adapters)
+    except (AttributeError, KeyError, TypeError) as exc:
         raise ValueError(f"not what an owner says: {exc!r}") from None
