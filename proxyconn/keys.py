@@ -1,7 +1,9 @@
-"""Encryption keys of proxies: what one must look like."""
+"""Encryption keys of proxies: what one must look like, and that others must not read it."""
 
 from __future__ import annotations
 
+import os
+import stat
 from base64 import b64decode
 
 from proxyconn.errors import InvalidKeyError
@@ -26,3 +28,8 @@ def check_key(key: str | None, owner: str) -> None:
             "(44 characters), as in the proxy's YAML under `api: encryption: key:`",
             source=owner,
         )
+
+
+def is_open_to_others(mode: int) -> bool:
+    """Whether the `st_mode` of a file with keys in it lets others than its owner at them."""
+    return os.name == "posix" and stat.S_ISREG(mode) and bool(mode & 0o077)

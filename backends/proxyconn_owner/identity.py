@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import os
 import secrets
 import tempfile
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxyconn import InvalidKeyError
-from proxyconn.keys import check_key
+from proxyconn.keys import check_key, is_open_to_others
 from proxyconn.state.file import StateError
 
 FILE: Final = "owner.json"
@@ -23,6 +24,8 @@ VERSION: Final = 1
 KEY_BYTES: Final = 32
 LOCALLY_ADMINISTERED: Final = 0x02
 """Bit of a MAC address that no manufacturer gave out (IEEE 802, clause 8.2)."""
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -65,13 +68,18 @@ def read_identity(folder: Path) -> Identity | None:
     """
     file = folder / FILE
     try:
-        return _parsed(json.loads(file.read_text(encoding="utf-8")))
+        identity = _parsed(json.loads(file.read_text(encoding="utf-8")))
+        if is_open_to_others(file.stat().st_mode):
+            _LOGGER.warning(
+                "%s: others can read it, and the key in it; run: chmod 600 %s", file, file
+            )
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise _no_right(file, "read", exc) from None
     except (ValueError, KeyError, TypeError, AttributeError, InvalidKeyError) as exc:
         raise UnusableStateError(f"{file} cannot be used ({type(exc).__name__})") from None
+    return identity
 
 
 def load_identity(folder: Path) -> tuple[Identity, str | None]:

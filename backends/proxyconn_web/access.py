@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import logging
 import os
 import secrets
 import socket
@@ -16,6 +17,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from proxyconn.keys import is_open_to_others
 
 COOKIE: Final = "proxyconn_session"
 """How the name of the page's cookie begins; the port is its end, for cookies know none."""
@@ -38,6 +41,9 @@ SESSION_SECONDS: Final = 30 * 86400.0
 
 MOST_SESSIONS: Final = 64
 """Sessions of the page; the oldest ends when there are more."""
+
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Right(IntEnum):
@@ -68,7 +74,8 @@ class Tokens:
 def load_tokens(file: Path) -> Tokens:
     """Return the tokens in a file: one that may act and, on a second line, one that may only look.
 
-    A file that does not exist is made, for its owner alone.
+    A file that does not exist is made, for its owner alone. One that others can read is warned
+    about.
 
     Raises:
         TokenError: the file cannot be read or made, or holds no tokens.
@@ -82,12 +89,20 @@ def load_tokens(file: Path) -> Tokens:
                 opened.write(f"{made.act}\n{made.read}\n")
             return made
         lines = file.read_text(encoding="ascii").split()
+        mode = file.stat().st_mode
     except (OSError, UnicodeDecodeError) as exc:
         raise TokenError(f"{file}: the web token cannot be had: {exc}") from None
     if not 1 <= len(lines) <= 2 or any(len(line) < LEAST_TOKEN for line in lines):
         raise TokenError(
             f"{file}: it must hold one token, or two lines with one each, of {LEAST_TOKEN} "
             "characters or more; remove it, and it is made anew"
+        )
+    if is_open_to_others(mode):
+        _LOGGER.warning(
+            "others can read %s, and do with its tokens what the web page does; "
+            "run: chmod 600 %s, or remove it, and it is made anew",
+            file,
+            file,
         )
     return Tokens(lines[0], lines[1] if len(lines) > 1 else None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import stat
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -38,7 +37,7 @@ from proxyconn.cli.option_types import (
 )
 from proxyconn.cli.output import safe, stderr
 from proxyconn.fleet.owner_socket import find_owner
-from proxyconn.keys import check_key
+from proxyconn.keys import check_key, is_open_to_others
 
 KEY_VARIABLE = "PROXYCONN_KEY"
 """Environment variable with the encryption key."""
@@ -182,7 +181,7 @@ def load_config(path: Path | None, *, must_exist: bool = True) -> Config:
         raise ConfigError(f"{file}: there is no such file") from None
     except OSError as exc:
         raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from None
-    if config.has_keys and mode & 0o077 and stat.S_ISREG(mode) and os.name == "posix":
+    if config.has_keys and is_open_to_others(mode):
         stderr().print(
             f"[yellow]warning:[/] {safe(str(file))} holds keys and others can read it; "
             f"run: chmod 600 {safe(str(file))}",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import nkeys
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from proxyconn_cluster.bus.connection import Bus, opened
+from proxyconn_cluster.bus.credentials import identification
 from proxyconn_cluster.bus.errors import ClusterError, NobodyThereError
 from proxyconn_cluster.bus.messages import seconds_left
 from proxyconn_cluster.settings import ClusterSettings
@@ -225,3 +228,18 @@ async def test_wrong_files(tmp_path: Path, option: str, text: str, said: str) ->
     assert said in message
     assert str(file) in message
     assert text not in message.replace(str(file), "")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_seed_that_others_can_read_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    """It is used all the same; the warning does not repeat it."""
+    file = tmp_path / "secret"
+    seed = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER).decode()
+    file.write_text(seed)
+    file.chmod(mode)
+    settings = ClusterSettings(("nats://127.0.0.1:1",), nkey=file)
+    assert identification(settings)["nkeys_seed_str"] == seed
+    assert (f"chmod 600 {file}" in caplog.text) is (mode != 0o600)
+    assert seed not in caplog.text

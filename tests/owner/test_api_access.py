@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from proxyconn.fleet.owner_socket import SOCKET
+from proxyconn_owner.identity import FILE, load_identity
 from proxyconn_owner.settings import Listen, ServeSettings, parse_origin
 from proxyconn_owner.single import only_owner
 from proxyconn_web.access import (
@@ -312,6 +313,32 @@ def test_tokens_are_made_once_and_kept_from_others(tmp_path: Path) -> None:
     assert tokens.act not in repr(tokens)
     assert tokens.act != tokens.read
     assert "token" in repr(ServeSettings(web_token_file=file))
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o604, 0o666])
+def test_tokens_that_others_can_read_are_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    """They are taken all the same; the warning says what to do, and none of them."""
+    file = tmp_path / "tokens"
+    file.write_text(f"{ACT}\n{READ}\n", encoding="ascii")
+    file.chmod(mode)
+    assert load_tokens(file) == Tokens(ACT, READ)
+    assert (f"chmod 600 {file}" in caplog.text) is bool(mode & 0o077)
+    assert ACT not in caplog.text
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_key_that_others_can_read_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    """The owner's own key is."""
+    made, _ = load_identity(tmp_path)
+    file = tmp_path / FILE
+    file.chmod(mode)
+    assert load_identity(tmp_path) == (made, None)
+    assert (f"chmod 600 {file}" in caplog.text) is bool(mode & 0o077)
+    assert made.noise_psk not in caplog.text
 
 
 @pytest.mark.parametrize("text", ["", "short\n", f"{ACT}\n{READ}\n{READ}\n", "ä" * 20])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 import nkeys
 from nats.aio.client import RawCredentials
 
+from proxyconn.keys import is_open_to_others
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.settings import ClusterSettings
 
@@ -17,6 +19,8 @@ INBOX: Final = "_INBOX"
 
 A user with a key has it behind that, so that a server can keep answers from everybody else.
 """
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def identification(settings: ClusterSettings) -> dict[str, Any]:
@@ -79,10 +83,13 @@ def _inbox(file: Path, seed: str) -> str:
 
 def _text(file: Path, what: str) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
+        if is_open_to_others(file.stat().st_mode):
+            _LOGGER.warning("others can read %s %s; run: chmod 600 %s", what, file, file)
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is no text"
         raise ClusterError(f"{what} {file} cannot be read: {why}") from None
+    return text
 
 
 def _tls(settings: ClusterSettings) -> ssl.SSLContext:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import proxyconn
+from proxyconn.keys import is_open_to_others
 from proxyconn.models import Finding, Level
 from proxyconn.state.file import StateError, StateFile
 from proxyconn.state.folder import state_folder
@@ -75,7 +74,7 @@ def _of_configuration(file: Path) -> Finding:
             f"there is no {file}",
             "`proxyconn init` writes one",
         )
-    if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
+    if is_open_to_others(mode):
         return Finding(
             "configuration",
             Level.WARNING,
