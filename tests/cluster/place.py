@@ -17,6 +17,8 @@ from proxyconn_esphome.radio import ESPHomeRadio
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
+from tests.devices import READ as READ
+from tests.devices import address as address
 
 from .nats_server import NatsServer
 
@@ -25,7 +27,6 @@ LEASE = 2.0
 """Seconds: the shortest lease there is."""
 
 DEADLINE = 15.0
-READ = "0000fff1-0000-1000-8000-00805f9b34fb"
 
 
 async def connect(fleet: Fleet, number: int = 1) -> BleakClientWithServiceCache:
@@ -41,11 +42,6 @@ async def until(met: Callable[[], bool], seconds: float = DEADLINE) -> None:
     async with asyncio.timeout(seconds):
         while not met():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.005)
-
-
-def address(number: int) -> str:
-    """Return the address of the numbered peripheral."""
-    return f"C4:00:00:00:00:{number:02X}"
 
 
 def peripheral(number: int, **rssi: int) -> Peripheral:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from bleak.backends.device import BLEDevice
-
-from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
+from proxyconn import Fleet, Proxy
 from proxyconn_cluster.bus.connection import Bus, opened
 from proxyconn_cluster.joined import Place
 from proxyconn_cluster.members import Members
@@ -18,64 +15,30 @@ from proxyconn_cluster.serving.serving import Serving, shared
 from proxyconn_cluster.settings import ClusterSettings
 from proxyconn_virtual.events import Connecting, ProxyEvent
 from proxyconn_virtual.fleet import VirtualFleet
-from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
+from proxyconn_virtual.peripheral import Peripheral
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
+from tests.devices import DEADLINE as DEADLINE
+from tests.devices import ECHO as ECHO
+from tests.devices import READ as READ
+from tests.devices import SECRET as SECRET
+from tests.devices import TICK as TICK
+from tests.devices import VALUE as VALUE
+from tests.devices import address as address
+from tests.devices import connect as connect
+from tests.devices import device
+from tests.devices import until as until
 
 from .nats_server import NatsServer
-
-DEADLINE = 5.0
-"""Seconds within which anything that should happen has happened."""
 
 LEASE = 3.0
 """Seconds of silence after which an owner has gone."""
 
 KEY = new_noise_psk()
-VALUE = b"hello \x00\x7f"
-READ = "0000fff1-0000-1000-8000-00805f9b34fb"
-ECHO = "0000fff2-0000-1000-8000-00805f9b34fb"
-TICK = "0000fff3-0000-1000-8000-00805f9b34fb"
-SECRET = "0000fff4-0000-1000-8000-00805f9b34fb"
-
-
-def address(number: int) -> str:
-    """Return the address of the numbered peripheral."""
-    return f"C4:00:00:00:00:{number:02X}"
 
 
 def peripheral(number: int = 1, **rssi: int) -> Peripheral:
     """Return a peripheral that the named proxies hear; without any, north and south."""
-    props = Properties
-    return Peripheral(
-        address(number),
-        f"device {number}",
-        services=[
-            ServiceSpec(
-                0xFFF0,
-                [
-                    CharacteristicSpec(0xFFF1, props.READ, VALUE),
-                    CharacteristicSpec(
-                        0xFFF2,
-                        props.READ | props.WRITE | props.NOTIFY,
-                        b"",
-                        on_write=lambda data: data[::-1],
-                    ),
-                    CharacteristicSpec(0xFFF3, props.NOTIFY, notify_every=0.01),
-                    CharacteristicSpec(0xFFF4, props.READ, b"secret", encrypted=True),
-                ],
-            )
-        ],
-        rssi=rssi or {"north": -50, "south": -60},
-        interval=0.05,
-        latency=0.005,
-        att_latency=0.001,
-    )
-
-
-async def until(met: Callable[[], bool], seconds: float = DEADLINE) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(seconds):
-        while not met():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.005)
+    return device(number, rssi or {"north": -50, "south": -60}, interval=0.05)
 
 
 @dataclass(eq=False)
@@ -185,12 +148,3 @@ class Village:
 def ready(fleet: Fleet) -> set[str]:
     """Return the names of radios that are ready."""
     return {radio.name for radio in fleet.radios if radio.state == "ready"}
-
-
-async def connect(fleet: Fleet, number: int = 1, **kwargs: Any) -> BleakClientWithServiceCache:
-    """Connect to a device through a fleet."""
-    device: BLEDevice = await fleet.find_device(address(number), DEADLINE)
-    kwargs.setdefault("deadline", DEADLINE)
-    return await establish_connection(
-        BleakClientWithServiceCache, device, f"device {number}", **kwargs
-    )

@@ -10,65 +10,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bleak.backends.device import BLEDevice
 
-from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
+from proxyconn import Fleet, Proxy
 from proxyconn_owner.service import Owner, serving
 from proxyconn_owner.settings import Listen, ServeSettings
 from proxyconn_virtual.fleet import VirtualFleet
-from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
+from proxyconn_virtual.peripheral import Peripheral
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
-
-from .process import Serve, configure
-
-DEADLINE = 5.0
-"""Seconds within which anything that should happen has happened."""
+from tests.devices import COMMAND as COMMAND
+from tests.devices import DEADLINE as DEADLINE
+from tests.devices import ECHO as ECHO
+from tests.devices import READ as READ
+from tests.devices import SECRET as SECRET
+from tests.devices import TICK as TICK
+from tests.devices import VALUE as VALUE
+from tests.devices import address as address
+from tests.devices import connect as connect
+from tests.devices import device
+from tests.devices import until as until
 
 KEY, OWNER_KEY = new_noise_psk(), new_noise_psk()
-VALUE = b"hello \x00\x7f"
-READ = "0000fff1-0000-1000-8000-00805f9b34fb"
-ECHO = "0000fff2-0000-1000-8000-00805f9b34fb"
-TICK = "0000fff3-0000-1000-8000-00805f9b34fb"
-SECRET = "0000fff4-0000-1000-8000-00805f9b34fb"
-COMMAND = "0000fff5-0000-1000-8000-00805f9b34fb"
-
-
-def address(number: int) -> str:
-    """Return the address of the numbered peripheral."""
-    return f"C4:00:00:00:00:{number:02X}"
 
 
 def peripheral(number: int = 1, **rssi: int) -> Peripheral:
-    """Return a peripheral that has a characteristic for everything."""
-    props = Properties
-    echo = props.READ | props.WRITE | props.NOTIFY
-    return Peripheral(
-        address(number),
-        f"device {number}",
-        services=[
-            ServiceSpec(
-                0xFFF0,
-                [
-                    CharacteristicSpec(0xFFF1, props.READ, VALUE),
-                    CharacteristicSpec(0xFFF2, echo, b"", on_write=lambda data: data[::-1]),
-                    CharacteristicSpec(0xFFF3, props.NOTIFY, notify_every=0.01),
-                    CharacteristicSpec(0xFFF4, props.READ, b"secret", encrypted=True),
-                    CharacteristicSpec(0xFFF5, props.READ | props.WRITE_WITHOUT_RESPONSE, b""),
-                ],
-            )
-        ],
-        rssi=rssi or {"kitchen": -50, "cellar": -60},
-        interval=0.02,
-        latency=0.005,
-        att_latency=0.001,
-    )
-
-
-async def until(met: Callable[[], bool], seconds: float = DEADLINE) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(seconds):
-        while not met():  # noqa: ASYNC110 - nothing tells of it
-            await asyncio.sleep(0.005)
+    """Return a peripheral that the named proxies hear; without any, kitchen and cellar."""
+    return device(number, rssi or {"kitchen": -50, "cellar": -60}, interval=0.02)
 
 
 @dataclass
@@ -167,28 +133,3 @@ async def make_house(tmp_path: Path) -> AsyncIterator[MakeHouse]:
             return house
 
         yield make
-
-
-async def connect(fleet: Fleet, number: int = 1, **kwargs: Any) -> BleakClientWithServiceCache:
-    """Connect to a device through a fleet."""
-    device: BLEDevice = await fleet.find_device(address(number), DEADLINE)
-    kwargs.setdefault("deadline", DEADLINE)
-    return await establish_connection(
-        BleakClientWithServiceCache, device, f"device {number}", **kwargs
-    )
-
-
-@pytest.fixture
-async def virtual() -> AsyncIterator[VirtualFleet]:
-    """Run two virtual proxies."""
-    specs = [ProxySpec(name=name, noise_psk=KEY) for name in ("kitchen", "cellar")]
-    async with VirtualFleet(specs, [peripheral(1), peripheral(2)], announce=False) as fleet:
-        yield fleet
-
-
-@pytest.fixture
-async def serve(tmp_path: Path, virtual: VirtualFleet) -> Serve:
-    """Return an owner of both, not started."""
-    serve = Serve(tmp_path)
-    await configure(serve, virtual)
-    return serve
