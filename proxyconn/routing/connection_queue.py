@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from proxyconn.radio import OffersLinks, Radio, identity_of
 from proxyconn.routing.device_holders import Holder, Holders
@@ -197,26 +197,16 @@ class LinkQueue:
                 waiter.future.set_exception(error)
 
     async def _wait(self, waiter: Waiter, timeout: float) -> Radio:
-        with self._queued(waiter):
+        """Stand in the queue until there is a radio."""
+        insort(self._waiters, waiter, key=_by_place)
+        unused: Radio | None = None
+        try:
             self.serve()
             if self._is_pending(waiter):
                 self._mind_unreachable(waiter, self._loop.time())
             if waiter.future.done():
                 return waiter.future.result()
-            try:
-                async with asyncio.timeout(timeout):
-                    return await waiter.future
-            except TimeoutError:
-                # A retry soon after finds its place again.
-                self._places[waiter.address] = (waiter.place, self._loop.time())
-                raise self._why_not.too_late(waiter, timeout, self._loop.time()) from None
-
-    @contextmanager
-    def _queued(self, waiter: Waiter) -> Iterator[None]:
-        insort(self._waiters, waiter, key=lambda waiter: waiter.place)
-        unused: Radio | None = None
-        try:
-            yield
+            return await self._served(waiter, timeout)
         except BaseException:
             if _granted(waiter.future):
                 # It was given a radio in the same turn of the loop in which it gave up.
@@ -231,6 +221,15 @@ class LinkQueue:
                 self.shares.given_back(waiter.party)
                 unused.release(waiter.address)
                 self.serve()
+
+    async def _served(self, waiter: Waiter, timeout: float) -> Radio:
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiter.future
+        except TimeoutError:
+            # A retry soon after finds its place again.
+            self._places[waiter.address] = (waiter.place, self._loop.time())
+            raise self._why_not.too_late(waiter, timeout, self._loop.time()) from None
 
     def _place(self, address: str, party: Party) -> Place:
         if self._places or self._unreachable:
@@ -385,6 +384,9 @@ class LinkQueue:
         if lasting or have_gone(candidates) or waited >= UNREACHABLE_TIMEOUT:
             self._unreachable[waiter.address] = waiter.unreachable_since
             waiter.future.set_exception(self._why_not.unreachable(waiter.address, candidates))
+
+
+_by_place = attrgetter("place")
 
 
 def _granted(future: asyncio.Future[Radio]) -> bool:

@@ -6,6 +6,7 @@ the ledger keeps the asker's claim, so that no more are asked for than there are
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ class SlotLedger:
         others: addresses that hold one for somebody else, with whom the radio is shared.
         complete: whether the report names every holder, so that absence from it means something.
         inherited: holders whose link is up, is ours and has no client: one may have it as it is.
+        claims: addresses that a slot is promised to and not yet reported for.
     """
 
     name: str
@@ -33,8 +35,8 @@ class SlotLedger:
     others: frozenset[str] = frozenset()
     complete: bool = False
     inherited: frozenset[str] = frozenset()
-    _claims: set[str] = field(default_factory=set)
-    _sorted: list[str] | None = field(default=None, compare=False, repr=False)
+    claims: frozenset[str] = frozenset()
+    _sorted: list[str] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def reported(self) -> bool:
@@ -44,7 +46,7 @@ class SlotLedger:
     @property
     def available(self) -> int:
         """Slots that nobody holds and nobody has claimed."""
-        return max(self.free - len(self._claims), 0)
+        return max(self.free - len(self.claims), 0)
 
     def update(
         self,
@@ -68,12 +70,19 @@ class SlotLedger:
         self.complete = len(named) == limit - free
         if self.holders == before and self.others == before_others:
             return []
-        self._sorted = None
         self.inherited &= self.holders
-        self._claims = self._claims.difference(self.holders)
+        self.claims -= self.holders
+        gone, came = before - self.holders, self.holders - before
+        if self.others or before_others:
+            self._sorted = sorted(self.holders | self.others)
+        else:
+            for address in gone:
+                self._sorted.remove(address)
+            for address in came:
+                insort(self._sorted, address)
         return [
-            *self._events(AllocationChange.RELEASED, before - self.holders),
-            *self._events(AllocationChange.ALLOCATED, self.holders - before),
+            *self._events(AllocationChange.RELEASED, gone),
+            *self._events(AllocationChange.ALLOCATED, came),
         ]
 
     def _events(
@@ -84,15 +93,6 @@ class SlotLedger:
             for address in sorted(addresses)
         ]
 
-    @property
-    def claims(self) -> frozenset[str]:
-        """Addresses that a slot is promised to and not yet reported for."""
-        return frozenset(self._claims)
-
-    def has_claim(self, address: str) -> bool:
-        """Whether a slot is promised to `address` and not yet reported for it."""
-        return address in self._claims
-
     def claim(self, address: str) -> bool:
         """Claim a slot for `address`; False if there is none, or if it already has one.
 
@@ -100,14 +100,14 @@ class SlotLedger:
         """
         if address in self.inherited:
             return True
-        if address in self.holders or address in self._claims or not self.available:
+        if address in self.holders or address in self.claims or not self.available:
             return False
-        self._claims.add(address)
+        self.claims |= {address}
         return True
 
     def drop_claim(self, address: str) -> None:
         """Give up a claim that the radio never honoured; harmless if there is none."""
-        self._claims.discard(address)
+        self.claims -= {address}
 
     def holds(self, address: str) -> bool:
         """Whether the radio reports a slot held for `address`."""
@@ -121,16 +121,13 @@ class SlotLedger:
         """Forget everything: the session with the radio has ended."""
         events = self._events(AllocationChange.RELEASED, self.holders)
         self.limit = self.free = 0
-        self.holders = self.others = self.inherited = frozenset()
+        self.holders = self.others = self.inherited = self.claims = frozenset()
         self.complete = False
-        self._sorted = None
-        self._claims.clear()
+        self._sorted = []
         return events
 
     def allocations(self) -> Allocations | None:
         """Return the report in the form users know; None before the first one."""
         if not self.reported:
             return None
-        if self._sorted is None:
-            self._sorted = sorted(self.holders | self.others)
         return Allocations(self.name, self.limit, self.free, self._sorted.copy())

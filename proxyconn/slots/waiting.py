@@ -94,6 +94,8 @@ class SlotQueue:
         Raises:
             RadioUnavailableError: the radio went away meanwhile.
         """
+        if not self.ledger.holds(address):
+            return True
         return await self.until(lambda: not self.ledger.holds(address), timeout)
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> bool:

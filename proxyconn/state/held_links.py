@@ -88,13 +88,17 @@ class HeldLinks:
         silence = 0.0 if run == self._memory.run else self._memory.silence(run)
         return silence is not None and silence < GHOST_TIME
 
-    def left(self, radio: str, *present: AbstractSet[str]) -> None:
-        """Forget the links of a radio but for those in one of `present`.
+    def left(
+        self, radio: str, holders: AbstractSet[str], unheld: AbstractSet[str] = frozenset()
+    ) -> None:
+        """Forget the links of a radio but for those that hold slots, or are about to: `unheld`.
 
         What another program that lives has asked for is its own to forget.
         """
         devices = self._told.get(radio, {})
-        for device in set(devices).difference(*present):
+        if devices.keys() <= holders:
+            return
+        for device in set(devices).difference(holders, unheld):
             self._mine.pop((radio, device), None)
             runs = devices[device]
             for run in list(runs):

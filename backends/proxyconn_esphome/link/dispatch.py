@@ -101,7 +101,7 @@ class Dispatcher:
         """End the links whose address has left the proxy's own list."""
         for address in self._unlisted.keys() & ledger.holders:
             self._unlisted.pop(address).listed = True
-        if not ledger.complete:
+        if not ledger.complete or self.by_address.keys() <= ledger.holders:
             return
         gone = set(self.by_address).difference(ledger.holders)
         for link in [self.by_address[address] for address in gone]:

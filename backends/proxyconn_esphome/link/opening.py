@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from proxyconn.radio import (
     ErrorKind,
@@ -80,10 +78,7 @@ async def open_link(
         await _leave_old_link(proxy, link, timeout)
         await _claim_slot(proxy, link, timeout)
         try:
-            async with _turn(proxy, link):
-                mtu = await _request(proxy, link, address_type, with_cache, timeout)
-                proxy.attempts.on_opened()
-                return mtu
+            return await _open_in_turn(proxy, link, address_type, with_cache, timeout)
         finally:
             proxy.queue.release(link.address)
     finally:
@@ -134,7 +129,7 @@ async def _leave_old_link(proxy: ConnectingProxy, link: Link, timeout: float) ->
 
 
 async def _claim_slot(proxy: ConnectingProxy, link: Link, timeout: float) -> None:
-    if proxy.ledger.has_claim(link.address):
+    if link.address in proxy.ledger.claims:
         return
     if not proxy.ledger.available:
         # The last report may have been lost: the firmware does not send one again.
@@ -151,7 +146,7 @@ def _confirm_slot(proxy: ConnectingProxy, link: Link) -> None:
     a new session knows of no claims.
     """
     ledger = proxy.ledger
-    if not (ledger.free and (ledger.has_claim(link.address) or ledger.claim(link.address))):
+    if not (ledger.free and (link.address in ledger.claims or ledger.claim(link.address))):
         raise _no_slot(proxy, link)
 
 
@@ -169,9 +164,10 @@ def _no_slot(proxy: ConnectingProxy, link: Link) -> OutOfSlotsError:
     )
 
 
-@asynccontextmanager
-async def _turn(proxy: ConnectingProxy, link: Link) -> AsyncIterator[None]:
-    """Be the one attempt that the proxy works on."""
+async def _open_in_turn(
+    proxy: ConnectingProxy, link: Link, address_type: int, with_cache: bool, timeout: float
+) -> int:
+    """Open a link as the one attempt that the proxy works on; return what `_request` does."""
     try:
         async with asyncio.timeout(TURN_TIMEOUT):
             await proxy.turn.acquire()
@@ -185,7 +181,9 @@ async def _turn(proxy: ConnectingProxy, link: Link) -> AsyncIterator[None]:
         await _others_over(proxy, link)
         proxy.require_connectable()
         _confirm_slot(proxy, link)
-        yield
+        mtu = await _request(proxy, link, address_type, with_cache, timeout)
+        proxy.attempts.on_opened()
+        return mtu
     finally:
         proxy.turn.release()
 
@@ -193,7 +191,7 @@ async def _turn(proxy: ConnectingProxy, link: Link) -> AsyncIterator[None]:
 async def _others_over(proxy: ConnectingProxy, link: Link) -> None:
     """Wait until the proxy has ended the attempts that were given up."""
     abandoned = proxy.attempts.abandoned
-    if not await proxy.queue.until(lambda: not abandoned, ABANDONED_TIMEOUT):
+    if abandoned and not await proxy.queue.until(lambda: not abandoned, ABANDONED_TIMEOUT):
         raise LinkError(
             f"{link.label}: the proxy has not ended the attempt to reach "
             f"{', '.join(abandoned)}, which was given up",

@@ -119,13 +119,14 @@ class LeftLinks:
         ledger = self._proxy.ledger
         if not (self._proxy.keeps_links and ledger.complete):
             return
-        now, unused = self._loop.time(), use.unused
+        unused = use.unused
         self._held.left(self._radio, ledger.holders, use.unheld)
         is_known = self._since or self._ours or self.foreign
         if not (unused or is_known or self._ours_until is not None):
             self._news.clear()
             self._in_doubt = False
             return
+        now = self._loop.time()
         for known in (self._ours, self._since):
             for address in known.keys() - unused:
                 del known[address]

@@ -129,7 +129,7 @@ class Attempts:
         """A client begins to open a link."""
         self.opening.add(address)
         self._begun.add(address)
-        if not self._proxy.ledger.has_claim(address):
+        if address not in self._proxy.ledger.claims:
             # What is promised counts as under way already.
             self._proxy.tell_slots(())
 
@@ -160,6 +160,8 @@ class Attempts:
 
     def on_slots(self) -> None:
         """Take a slot report."""
+        if not self.abandoned:
+            return
         ledger, now = self._proxy.ledger, asyncio.get_running_loop().time()
         for address, attempt in list(self.abandoned.items()):
             if ledger.holds(address):

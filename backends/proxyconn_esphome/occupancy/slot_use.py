@@ -65,4 +65,5 @@ def slot_use(proxy: UsedProxy) -> SlotUse:
     """Compare the last report with the links and attempts of this moment."""
     holders, links = proxy.ledger.holders, proxy.dispatcher.by_address
     under_way = proxy.attempts.under_way
-    return SlotUse(holders.difference(links, under_way), under_way.union(links) - holders)
+    ours = under_way if links.keys() <= holders else under_way.union(links)
+    return SlotUse(holders.difference(links, under_way), ours - holders)

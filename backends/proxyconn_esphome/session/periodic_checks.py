@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol
 
 from proxyconn.radio import RadioUnavailableError
 from proxyconn_esphome.occupancy.orphaned_slots import Orphans, SlotOwner
@@ -36,6 +36,8 @@ POLL_EVERY = 30.0
 subscription: the reports that the proxy sends by itself can be lost, or go elsewhere."""
 
 _LOGGER = logging.getLogger(__name__)
+
+P = ParamSpec("P")
 
 
 class WatchedProxy(SlotOwner, ScanningProxy, Protocol):
@@ -105,7 +107,7 @@ class Upkeep:
 
     def on_slots(self, use: SlotUse) -> None:
         """Take a slot report; `use` is who used slots when it came."""
-        self._run(lambda: self.orphans.on_slots(use, self._loop.time()))
+        self._run(self.orphans.on_slots, use, self._loop.time())
 
     def on_heard(self, now: float) -> None:
         """Take note of an advertisement, at a time of the loop's."""
@@ -118,12 +120,12 @@ class Upkeep:
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK, self._tick)
-        self._run(lambda: self._look(self._loop.time()))
+        self._run(self._look, self._loop.time())
 
-    def _run(self, action: Callable[[], None]) -> None:
+    def _run(self, action: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what is due, unless the session is just ending."""
         try:
-            action()
+            action(*args, **kwargs)
         except RadioUnavailableError as exc:
             _LOGGER.debug("%s: the session is ending: %s", self._proxy.name, exc)
 

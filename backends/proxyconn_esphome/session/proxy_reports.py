@@ -59,6 +59,8 @@ class Inbox:
     def __init__(self, proxy: ReportingProxy) -> None:
         self._proxy = proxy
         self._time = asyncio.get_running_loop().time
+        self._listed: list[int] = []
+        self._held: list[str] = []
 
     def handlers(self) -> dict[type[Any], Callable[[Any], None]]:
         """Return what to call for each type of message; as `Connection.handle` takes them."""
@@ -75,9 +77,7 @@ class Inbox:
 
     def _on_slots(self, message: BluetoothConnectionsFreeResponse) -> None:
         proxy = self._proxy
-        # A proxy may list a hundred: nothing here takes a step of Python for each of them.
-        listed = filter(None, message.allocated[:MOST_HOLDERS])
-        held = list(map(int_to_bluetooth_address, listed))
+        held = self._addresses(message.allocated[:MOST_HOLDERS])
         events = proxy.ledger.update(
             message.free, message.limit, held, self._of_others(held) if proxy.is_shared else ()
         )
@@ -91,6 +91,16 @@ class Inbox:
         proxy.queue.notify()
         proxy.update()
         proxy.tell_slots(events)
+
+    def _addresses(self, listed: list[int]) -> list[str]:
+        """Return who holds slots, as text; most reports name whom the last one has named.
+
+        There may be a hundred: nothing here takes a step of Python for each of them.
+        """
+        if listed != self._listed:
+            self._listed = listed
+            self._held = list(map(int_to_bluetooth_address, filter(None, listed)))
+        return self._held
 
     def _of_others(self, held: Iterable[str]) -> set[str]:
         """Return the addresses that other programs have links to, through the same shared proxy."""

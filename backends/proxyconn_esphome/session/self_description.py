@@ -43,7 +43,7 @@ class SelfDescription(abc.ABC):
     @property
     def name(self) -> str:
         """What people call the proxy: its node name, unless that needs to be told apart."""
-        return self._label or self.node_name
+        return self._label or (self.info.name if self.info else self.node_name)
 
     @property
     def node_name(self) -> str:
