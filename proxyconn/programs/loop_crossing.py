@@ -157,16 +157,18 @@ class FleetAccess:
         function: Callable[[], Awaitable[T]],
         *,
         behind: set[asyncio.Task[Any]] | None = None,
+        patience: float = CANCEL_TIMEOUT,
     ) -> T:
         """Return what `function` returns; it is called and awaited in the fleet's loop.
 
         If this is cancelled, so is the call once it has begun, as in one loop, and this waits until
-        it has ended, or until it is cancelled once more.
+        it has ended, for `patience` seconds at most, or until it is cancelled once more.
 
         Args:
             function: what to call.
             behind: calls that were cancelled and have not ended, of one object, which keeps them:
                 what comes after them in the program waits for their end.
+            patience: seconds to wait for its end, at most, if this is cancelled.
 
         Raises:
             RadioUnavailableError: the loop of the fleet has ended, or is another process's.
@@ -191,7 +193,7 @@ class FleetAccess:
             await asyncio.shield(ended)
         except asyncio.CancelledError:
             self.ask(call.cancel)
-            await asyncio.wait([ended], timeout=CANCEL_TIMEOUT)
+            await asyncio.wait([ended], timeout=patience)
             raise
         return call.result()
 

@@ -111,7 +111,7 @@ class ProgramClient(LinkedClient):
             # The link may come up in the fleet's loop though nobody here learns of it any more.
             with contextlib.suppress(BleakError, TimeoutError):
                 async with asyncio.timeout(CLOSE_TIME):
-                    await self.access.call(self.close)
+                    await self.access.call(self.close, patience=0.0)
             raise
         finally:
             self._connecting = False

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from proxyconn import Fleet
+from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn.programs.loop_crossing import FleetAccess
+from proxyconn.programs.program_client import ProgramClient
 
-from .conftest import DEADLINE, elsewhere
+from .conftest import DEADLINE, LAMP, elsewhere
 
 
 async def test_a_cancelled_call_has_ended(fleet: Fleet) -> None:
@@ -71,3 +74,47 @@ async def test_results_and_errors_come_back(fleet: Fleet) -> None:
 
     assert await elsewhere(program()) == 0.5
     assert await program() == 0.5
+
+
+async def test_a_cancelled_connect_waits_no_longer_than_it_says(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that takes its time to end does so when the program has gone on already."""
+    monkeypatch.setattr("proxyconn.programs.program_client.CLOSE_TIME", 0.01)
+    access = FleetAccess(fleet, fleet.ready)
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    steps: list[str] = []
+
+    async def connect(client: RoutedClient, pair: bool, **kwargs: Any) -> None:
+        begun.set()
+        await asyncio.sleep(DEADLINE)
+
+    async def disconnect(client: RoutedClient) -> None:
+        try:
+            await asyncio.sleep(DEADLINE)
+        finally:
+            access.loop.call_later(5.0, may_end.set)
+            await may_end.wait()
+            steps.append("ended")
+            ended.set()
+
+    monkeypatch.setattr(access.backend, "connect", connect)
+    monkeypatch.setattr(access.backend, "disconnect", disconnect)
+
+    class Client(ProgramClient):
+        """A client of this fleet."""
+
+    Client.access = access
+
+    async def program() -> None:
+        connecting = asyncio.create_task(Client(LAMP).connect(False))
+        await access.call(begun.wait)
+        connecting.cancel()
+        await asyncio.wait([connecting], timeout=DEADLINE)
+        assert connecting.cancelled()
+        steps.append("went on")
+        access.ask(may_end.set)
+
+    await elsewhere(program())
+    await ended.wait()
+    assert steps == ["went on", "ended"]
