@@ -31,13 +31,13 @@ async def of_owners(bus: Bus) -> tuple[list[Finding], list[Reading]]:
 
     Returns what is found, and what owners say that the time is. Raises ClusterError.
     """
-    strange: dict[str, None] = {}
+    strange: set[str] = set()
 
     async def hear(msg: Msg) -> None:
         try:
             decode(msg.data, Status)
         except OtherVersionError as exc:
-            strange[str(exc)] = None
+            strange.add(str(exc))
         except MessageError:
             pass
 
@@ -55,7 +55,7 @@ async def of_owners(bus: Bus) -> tuple[list[Finding], list[Reading]]:
         for one in found.owners
         if one.clock is not None
     ]
-    return _findings(found, [*strange, *found.troubles]), readings
+    return _findings(found, [*sorted(strange), *found.troubles]), readings
 
 
 def _findings(found: Survey, troubles: list[str]) -> list[Finding]:
