@@ -68,8 +68,8 @@ def linear_figures(grown: list[growth.Grown]) -> dict[str, float]:
             ("the straight line", linear.from_line(points)),
             ("one owner with as many", list(compress(linear.from_alone(points), several))),
         ):
-            figures[f"{phase}, most above {name}, %"] = 100 * max(away)
-            figures[f"{phase}, most below {name}, %"] = -100 * min(away)
+            figures[f"{phase}, most above {name}, %"] = 100 * max(0.0, *away)
+            figures[f"{phase}, most below {name}, %"] = -100 * min(0.0, *away)
     return figures
 
 
