@@ -170,6 +170,7 @@ async def _serve(
 ) -> None:
     try:
         async with (
+            Supervisor(settings.file) as supervisor,
             member_of(shared, folder) as member,
             open_fleet(
                 settings,
@@ -183,7 +184,7 @@ async def _serve(
             async with serving(fleet, serve_settings, folder, runtime_folder(), notices) as owner:
                 notices.ready(owner)
                 reload = partial(_reload, settings, owner, notices)
-                async with Supervisor(settings.file, reload):
+                async with supervisor.clients_are_welcome(reload):
                     ending.clients_are_welcome()
                     await ending.told.wait()
                 notices.stopping()

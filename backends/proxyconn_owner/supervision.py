@@ -10,9 +10,9 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import sdnotify
 
@@ -55,49 +55,62 @@ class FileChanges:
 
 
 class Supervisor:
-    """Runs beside the owner, in an `async with`.
+    """Runs beside the owner from its start to its end, in an `async with`.
 
     Args:
         file: the configuration file; None if there is none to look at.
-        reload: reads it again and applies it; raises nothing.
     """
 
-    def __init__(self, file: Path | None, reload: Reload) -> None:
+    def __init__(self, file: Path | None) -> None:
         self._file = file
-        self._reload = reload
         self._notifier = sdnotify.SystemdNotifier()
         self._asked = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._reload_when_asked())]
         if self._file is not None:
-            self._tasks.append(loop.create_task(self._follow(self._file)))
+            changes = FileChanges(await asyncio.to_thread(_stamp, self._file))
+            self._tasks.append(loop.create_task(self._follow(self._file, changes)))
         if microseconds := os.environ.get(WATCHDOG_VARIABLE, ""):
             self._tasks.append(loop.create_task(self._feed(int(microseconds) / 2e6)))
         for task in self._tasks:
             task.add_done_callback(log_failure)
+        # Without a handler it would end the process.
         with contextlib.suppress(NotImplementedError, RuntimeError):
             loop.add_signal_handler(signal.SIGHUP, self._asked.set)
-        self._notifier.notify("READY=1")
+        return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._notifier.notify("STOPPING=1")
         with contextlib.suppress(NotImplementedError, RuntimeError):
             asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _end(self._tasks)
 
-    async def _reload_when_asked(self) -> None:
+    @contextlib.asynccontextmanager
+    async def clients_are_welcome(self, reload: Reload) -> AsyncIterator[None]:
+        """Say that the owner is ready, and read its configuration again until the block is left.
+
+        What was asked for during the start is done then.
+
+        Args:
+            reload: reads the configuration again and applies it; raises nothing.
+        """
+        reloading = asyncio.get_running_loop().create_task(self._reload_when_asked(reload))
+        reloading.add_done_callback(log_failure)
+        self._notifier.notify("READY=1")
+        try:
+            yield
+        finally:
+            self._notifier.notify("STOPPING=1")
+            await _end([reloading])
+
+    async def _reload_when_asked(self, reload: Reload) -> None:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            await self._reload()
+            await reload()
 
-    async def _follow(self, file: Path) -> None:
-        changes = FileChanges(await asyncio.to_thread(_stamp, file))
+    async def _follow(self, file: Path, changes: FileChanges) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if changes.is_to_be_read(await asyncio.to_thread(_stamp, file)):
@@ -107,6 +120,12 @@ class Supervisor:
         while True:
             self._notifier.notify("WATCHDOG=1")
             await asyncio.sleep(seconds)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _stamp(file: Path) -> Stamp | None:

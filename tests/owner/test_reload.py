@@ -12,7 +12,7 @@ from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec
 
 from .conftest import KEY, READ, VALUE, connect, peripheral
-from .process import Serve, configure, key_of, program
+from .process import SECONDS, Running, Serve, configure, key_of, program
 
 
 async def test_reload_keeps_links(serve: Serve, virtual: VirtualFleet) -> None:
@@ -73,6 +73,35 @@ async def test_default_file_that_has_gone_is_no_empty_one(
         running.process.send_signal(signal.SIGHUP)
         assert "there is no such file" in (await running.event("reload_failed"))["error"]
         assert await client.read_gatt_char(READ) == VALUE
+
+
+async def test_reload_that_is_asked_for_during_the_start(
+    serve: Serve, virtual: VirtualFleet
+) -> None:
+    """SIGHUP ends nothing then; what has changed counts as soon as clients are welcome."""
+    called = asyncio.Event()
+    silent: list[asyncio.StreamWriter] = []
+
+    def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        silent.append(writer)
+        called.set()
+
+    proxy = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = proxy.sockets[0].getsockname()[1]
+    more = f'[[proxy]]\nhost = "127.0.0.1"\nport = {port}\nkey = "{KEY}"\n'
+    await configure(serve, virtual, more)
+    options = ("--api", "127.0.0.1:0", "--no-announce", "--json", "--mirrored", "--timeout", "4")
+    process = await serve.start(*options)
+    running = Running(process, {})
+    async with asyncio.timeout(SECONDS):
+        await called.wait()
+        process.send_signal(signal.SIGHUP)
+    await running.event("ready")
+    await running.event("reloaded")
+    assert await running.end(signal.SIGTERM) == 0
+    for writer in silent:
+        writer.close()
+    proxy.close()
 
 
 @pytest.mark.parametrize(
