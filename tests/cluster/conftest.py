@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxyconn_cluster.bus import dialling
 from proxyconn_cluster.bus.connection import Bus, opened
 from proxyconn_cluster.settings import ClusterSettings
 
@@ -40,6 +41,12 @@ async def make_server(stack: AsyncExitStack, tmp_path: Path) -> MakeServer:
         return server
 
     return make
+
+
+@pytest.fixture
+def soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a broker that does not answer be given up after one second."""
+    monkeypatch.setattr(dialling, "CONNECT_TIMEOUT", 1.0)
 
 
 @pytest.fixture

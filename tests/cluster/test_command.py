@@ -63,26 +63,22 @@ async def test_show_and_move(cluster: Cluster, server: NatsServer, tmp_path: Pat
 
 
 async def test_nobody_is_there(server: NatsServer, tmp_path: Path) -> None:
-    """Without owners, or without a broker, it is said how to start one."""
-    _, out, _ = await proxyconn(tmp_path, "cluster", "--cluster", server.url)
-    assert "no owner of fleet house answers; start one: proxyconn serve --cluster" in out
+    """Without owners, or without a broker, it is said how to start one; no owner goes on alone."""
     url = f"nats://127.0.0.1:{free_port()}"
-    code, _, err = await proxyconn(tmp_path, "cluster", "--cluster", url)
-    assert code == 1
-    assert "no NATS server answers" in err
-    code, _, err = await proxyconn(tmp_path, "cluster")
-    assert code == 2
-    assert "no cluster: name one with --cluster" in err
-
-
-async def test_serve_without_a_broker(tmp_path: Path) -> None:
-    """An owner that cannot join says why, and does not go on alone."""
-    url = f"nats://127.0.0.1:{free_port()}"
-    code, _, err = await proxyconn(
-        tmp_path, "serve", "--cluster", url, "--api", "127.0.0.1:0", "--no-announce"
+    serve = ("serve", "--cluster", url, "--api", "127.0.0.1:0", "--no-announce")
+    (_, out, _), (failed, _, why), (refused, _, how), owner = await asyncio.gather(
+        proxyconn(tmp_path, "cluster", "--cluster", server.url),
+        proxyconn(tmp_path, "cluster", "--cluster", url),
+        proxyconn(tmp_path, "cluster"),
+        proxyconn(tmp_path, *serve),
     )
-    assert code == 1
-    assert "no NATS server answers" in err
+    assert "no owner of fleet house answers; start one: proxyconn serve --cluster" in out
+    assert failed == 1
+    assert "no NATS server answers" in why
+    assert owner[0] == 1
+    assert "no NATS server answers" in owner[2]
+    assert refused == 2
+    assert "no cluster: name one with --cluster" in how
 
 
 def test_configuration() -> None:

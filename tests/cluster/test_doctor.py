@@ -109,6 +109,7 @@ async def stored(bucket: str, bus: Bus) -> int:
     return int(info.state.last_seq)
 
 
+@pytest.mark.usefixtures("soon_given_up")
 async def test_no_broker(look: Look) -> None:
     """That nobody answers is the one thing that is told of the cluster."""
     found = await examined(f"nats://127.0.0.1:{free_port()}")

@@ -16,6 +16,7 @@ from .nats_server import NatsServer, free_port
 from .village import until
 
 
+@pytest.mark.usefixtures("soon_given_up")
 async def test_without_a_broker_it_says_so() -> None:
     fleet = Fleet(cluster=f"nats://127.0.0.1:{free_port()}", state=None, owner=False)
     with pytest.raises(RadioUnavailableError, match="no NATS server answers"):
