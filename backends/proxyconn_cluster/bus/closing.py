@@ -13,6 +13,9 @@ from nats.aio.subscription import Subscription
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that saying goodbye may take."""
 
+_TASKS: Final = ("_reconnection_task", "_reading_task", "_ping_interval_task", "_flusher_task")
+"""Tasks of a client, which begin anew with each connection that it makes."""
+
 
 async def close_client(client: Client) -> None:
     """Say goodbye if there is a way, and leave no task and no transport behind."""
@@ -24,7 +27,9 @@ async def close_client(client: Client) -> None:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await client.close()
     finally:
-        # Where the server has gone in this moment nats-py stops halfway, and these would stay.
+        # Where the server goes or comes in this moment nats-py stops halfway, and these would stay.
+        for task in filter(None, map(vars(client).get, _TASKS)):
+            task.cancel()
         for one in subscriptions.values():
             one._stop_processing()  # noqa: SLF001 - its own end does so
         if transport := vars(client)["_transport"]:

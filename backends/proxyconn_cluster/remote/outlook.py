@@ -44,6 +44,8 @@ class Outlook:
 
     def look(self) -> Surroundings:
         """Return what is known at this moment."""
+        # nats-py tells of a change a moment after it can be seen.
+        self._connection_changed()
         members, bus, holding = self._members, self._members.bus, self._holding
         said = bus.client.stats
         return Surroundings(
