@@ -29,6 +29,8 @@ from tests.devices import connect as connect
 from tests.devices import device
 from tests.devices import until as until
 
+from .process import Serve, configure
+
 KEY, OWNER_KEY = new_noise_psk(), new_noise_psk()
 
 
@@ -133,3 +135,19 @@ async def make_house(tmp_path: Path) -> AsyncIterator[MakeHouse]:
             return house
 
         yield make
+
+
+@pytest.fixture
+async def virtual() -> AsyncIterator[VirtualFleet]:
+    """Run two virtual proxies."""
+    specs = [ProxySpec(name=name, noise_psk=KEY) for name in ("kitchen", "cellar")]
+    async with VirtualFleet(specs, [peripheral(1), peripheral(2)], announce=False) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, virtual: VirtualFleet) -> Serve:
+    """Return an owner of both, not started."""
+    serve = Serve(tmp_path)
+    await configure(serve, virtual)
+    return serve
