@@ -224,7 +224,9 @@ class Calls:
 
     def _is_alive(self, session: ProxySession) -> bool:
         now = self._loop.time()
-        sign = max(session.reach.connection.up_at, now - session.upkeep.watchdog.silence(now))
+        sign = max(
+            session.reach.connection.up_at, now - session.periodic_checks.watchdog.silence(now)
+        )
         return session.is_up and now - sign < ALIVE
 
     def _proxy_of(self, caller: Caller, session: ProxySession | None) -> Proxy:

@@ -17,8 +17,8 @@ from proxyconn.radio import (
     Tenure,
     Whose,
 )
+from proxyconn_esphome.backend import ESPHomeBackend
 from proxyconn_esphome.proxy_radio import ESPHomeRadio
-from proxyconn_esphome.radio import ESPHomeBackend
 from proxyconn_esphome.session.session import ProxySession
 from proxyconn_esphome.wire.problems import Problem
 

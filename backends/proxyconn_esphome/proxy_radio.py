@@ -106,7 +106,7 @@ class ESPHomeRadio(SessionListener, IdentifiedRadio, SharedRadio, TellsAbsence, 
     @property
     def is_away(self) -> bool:
         """Whether the session was lost, and an attempt to have it again has failed."""
-        return self.session.absence.is_lasting
+        return self.session.unreachable.is_lasting
 
     def allocations(self) -> Allocations | None:
         """The proxy's slots; None until it has reported them."""
@@ -152,11 +152,11 @@ class ESPHomeRadio(SessionListener, IdentifiedRadio, SharedRadio, TellsAbsence, 
     @property
     def scans_actively(self) -> bool | None:
         """Whether the proxy asks for scan responses, as it said last; None if it has not."""
-        return self.session.upkeep.scan.is_active
+        return self.session.periodic_checks.scan.is_active
 
     def set_scan_mode(self, active: bool | None) -> None:
         """Have the proxy scan so, from message 127, as soon as it can be told."""
-        self.session.upkeep.scan.want(self, active)
+        self.session.periodic_checks.scan.want(self, active)
 
     def free_slot(self, address: str) -> None:
         """Have the proxy drop whatever it holds for a device."""

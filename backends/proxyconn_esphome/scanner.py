@@ -92,14 +92,14 @@ class ESPHomeScanner(FairScanner, SessionListener):
         self._seen = {}
         if self._stop_listening is None:
             self._stop_listening = self._session.add_listener(self)
-            self._session.upkeep.scan.want(self, self._active)
+            self._session.periodic_checks.scan.want(self, self._active)
 
     async def stop(self) -> None:
         """Stop listening; idempotent."""
         if self._stop_listening:
             self._stop_listening()
             self._stop_listening = None
-            self._session.upkeep.scan.want(self, None)
+            self._session.periodic_checks.scan.want(self, None)
 
     def session_heard(self, session: SessionView, reports: Sequence[Report[bytes]]) -> None:
         """Take a batch of advertisements."""

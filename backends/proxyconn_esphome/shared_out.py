@@ -25,8 +25,8 @@ from proxyconn.radio import (
     RadioSink,
     Tenure,
 )
+from proxyconn_esphome.backend import MOST_FOUND, ESPHomeBackend
 from proxyconn_esphome.leased import LeasedBackend, Place
-from proxyconn_esphome.radio import MOST_FOUND, ESPHomeBackend
 from proxyconn_esphome.wire.connection import Connection, ConnectionOwner
 from proxyconn_esphome.wire.identity import mac_digits, stranger
 from proxyconn_esphome.wire.mdns import DiscoveryListener, FoundDevice, ProxyBrowser, open_zeroconf

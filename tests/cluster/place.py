@@ -13,7 +13,7 @@ from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_conne
 from proxyconn.radio import Candidate
 from proxyconn_cluster.membership import Membership, joined
 from proxyconn_cluster.settings import ClusterSettings
-from proxyconn_esphome.radio import ESPHomeRadio
+from proxyconn_esphome.backend import ESPHomeRadio
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk

@@ -14,7 +14,7 @@ import pytest
 from proxyconn import Proxy, RadioUnavailableError, Subscribe, UnsupportedError
 from proxyconn.radio import FleetOptions
 from proxyconn_esphome import ESPHomeClient, ProxySession
-from proxyconn_esphome.radio import ESPHomeBackend
+from proxyconn_esphome.backend import ESPHomeBackend
 from proxyconn_esphome.session.subscription.other_clients import TakeoverNotice
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.faults import Drop

@@ -116,7 +116,7 @@ async def test_wedged_proxy_that_is_heard_is_ready() -> None:
         await asyncio.sleep(70)
         assert house.session.state is WEDGED
         house.proxy.injectors.remove(drop)
-        house.session.upkeep.on_heard(asyncio.get_running_loop().time())
+        house.session.periodic_checks.on_heard(asyncio.get_running_loop().time())
         house.session.attempts.on_heard()
         assert house.session.state is READY
 

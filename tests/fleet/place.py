@@ -11,7 +11,7 @@ from typing import Any
 
 from proxyconn import Proxy, RadioState
 from proxyconn.radio import AllocationChangeEvent, FleetOptions, Radio
-from proxyconn_esphome.radio import ESPHomeBackend, ESPHomeRadio
+from proxyconn_esphome.backend import ESPHomeBackend, ESPHomeRadio
 from proxyconn_esphome.wire.mdns import FoundDevice
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import Peripheral

@@ -14,8 +14,8 @@ from proxyconn import Proxy, RadioState
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import AbsentRadio, FleetOptions, Radio
+from proxyconn_esphome.backend import ESPHomeBackend
 from proxyconn_esphome.calls import ALIVE, BIND_RETRY, REFUSED_KEPT
-from proxyconn_esphome.radio import ESPHomeBackend
 from proxyconn_esphome.wire.mdns import FoundDevice
 from proxyconn_native_api.dialling import OutgoingConnection
 from proxyconn_virtual.firmware.spec import DeepSleep

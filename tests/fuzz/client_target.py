@@ -16,7 +16,7 @@ from proxyconn import (
     RadioUnavailableError,
     establish_connection,
 )
-from proxyconn_esphome.radio import ESPHomeRadio
+from proxyconn_esphome.backend import ESPHomeRadio
 from proxyconn_virtual.firmware.profiles import PLATFORMS, PROFILES
 from proxyconn_virtual.peripheral import (
     CharacteristicSpec,

@@ -12,7 +12,7 @@ from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import Proxy
 from proxyconn_esphome import ProxySession
-from proxyconn_esphome.radio import ESPHomeRadio
+from proxyconn_esphome.backend import ESPHomeRadio
 from proxyconn_esphome.wire.raw_connection import reports_of
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 

@@ -21,7 +21,7 @@ from proxyconn.programs import program_scanner as _scanner
 from proxyconn.radio import FleetOptions
 from proxyconn_esphome import scanner as esphome_scanner
 from proxyconn_esphome.advertisement_data import advertisement_data
-from proxyconn_esphome.radio import (
+from proxyconn_esphome.backend import (
     MOST_BATCH,
     MOST_DATA,
     MOST_FOUND,

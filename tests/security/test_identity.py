@@ -13,7 +13,7 @@ from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import FleetOptions
 from proxyconn_esphome import ProxySession
-from proxyconn_esphome.radio import ESPHomeBackend
+from proxyconn_esphome.backend import ESPHomeBackend
 from proxyconn_esphome.wire.mdns import FoundDevice
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk

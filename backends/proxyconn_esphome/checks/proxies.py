@@ -207,7 +207,7 @@ def _leaked(session: ProxySession, slots: Allocations) -> Finding | None:
 def _scanner(session: ProxySession) -> Iterator[Finding]:
     if session.other_clients.subscribe is Subscribe.NEVER or session.state is not RadioState.READY:
         return
-    heard = session.upkeep.diagnostics()["seconds_since_heard"]
+    heard = session.periodic_checks.diagnostics()["seconds_since_heard"]
     if heard is None:
         yield Finding(
             "scanner",

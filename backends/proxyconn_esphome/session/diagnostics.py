@@ -9,7 +9,7 @@ from aioesphomeapi.model import BluetoothProxyFeature, DeviceInfo
 from proxyconn.radio import Proxy
 from proxyconn_esphome.session.listener import SessionView
 from proxyconn_esphome.session.proxy_reports import ReportingProxy
-from proxyconn_esphome.wire.moving_connection import Reach
+from proxyconn_esphome.wire.moving_connection import MovingConnection
 
 
 class DescribedSession(SessionView, ReportingProxy, Protocol):
@@ -19,7 +19,7 @@ class DescribedSession(SessionView, ReportingProxy, Protocol):
         reach: keeps the proxy connected.
     """
 
-    reach: Reach
+    reach: MovingConnection
 
     @property
     def proxy(self) -> Proxy:
@@ -58,5 +58,8 @@ def diagnostics(session: DescribedSession) -> dict[str, Any]:
         },
         "waiting": session.queue.waiting,
         "subscription": {"held": session.subscription.held, **session.other_clients.diagnostics()},
-        "health": {"subscribed": session.subscription.held, **session.upkeep.diagnostics()},
+        "health": {
+            "subscribed": session.subscription.held,
+            **session.periodic_checks.diagnostics(),
+        },
     }

@@ -60,7 +60,7 @@ class WatchedProxy(SlotOwner, ScanningProxy, Protocol):
         """Derive its state anew."""
 
 
-class Upkeep:
+class PeriodicChecks:
     """Watches over one session.
 
     Attributes:

@@ -10,7 +10,7 @@ from bluetooth_data_tools import int_to_bluetooth_address
 
 from proxyconn.radio import AllocationChangeEvent, Report, SlotQueue
 from proxyconn_esphome.occupancy.slot_use import slot_use
-from proxyconn_esphome.session.periodic_checks import Upkeep, WatchedProxy
+from proxyconn_esphome.session.periodic_checks import PeriodicChecks, WatchedProxy
 from proxyconn_esphome.session.subscription.other_clients import OtherClients
 from proxyconn_esphome.wire.messages import (
     BluetoothConnectionsFreeResponse,
@@ -42,7 +42,7 @@ class ReportingProxy(WatchedProxy, Protocol):
         ...
 
     @property
-    def upkeep(self) -> Upkeep:
+    def periodic_checks(self) -> PeriodicChecks:
         """What is looked after every few seconds."""
         ...
 
@@ -53,7 +53,7 @@ class ReportingProxy(WatchedProxy, Protocol):
         """Tell who listens what the proxy has heard."""
 
 
-class Inbox:
+class ProxyReports:
     """Hands each message to all whom it concerns, in an order that suits them."""
 
     def __init__(self, proxy: ReportingProxy) -> None:
@@ -87,7 +87,7 @@ class Inbox:
         proxy.subscription.on_slots()
         proxy.attempts.on_slots()
         proxy.dispatcher.reconcile(proxy.ledger)
-        proxy.upkeep.on_slots(use)
+        proxy.periodic_checks.on_slots(use)
         proxy.queue.notify()
         proxy.update()
         proxy.tell_slots(events)
@@ -111,9 +111,9 @@ class Inbox:
         proxy, now = self._proxy, self._time()
         proxy.subscription.prove(now)
         proxy.attempts.on_heard()
-        proxy.upkeep.on_heard(now)
+        proxy.periodic_checks.on_heard(now)
         proxy.tell_heard(reports)
 
     def _on_scanner_state(self, message: BluetoothScannerStateResponse) -> None:
         self._proxy.subscription.prove(self._time())
-        self._proxy.upkeep.scan.on_state(message)
+        self._proxy.periodic_checks.scan.on_state(message)

@@ -11,10 +11,10 @@ from aioesphomeapi.model import BluetoothProxyFeature
 from proxyconn.radio import RadioState, RadioUnavailableError, UnsupportedError
 from proxyconn_esphome.occupancy.opening_attempts import Attempts
 from proxyconn_esphome.session.listener import SessionListener, SessionView
-from proxyconn_esphome.session.periodic_checks import Upkeep
+from proxyconn_esphome.session.periodic_checks import PeriodicChecks
 from proxyconn_esphome.session.subscription.other_clients import OtherClients
 from proxyconn_esphome.session.subscription.subscription import Subscription
-from proxyconn_esphome.session.unreachable import Absence
+from proxyconn_esphome.session.unreachable import Unreachable
 from proxyconn_esphome.wire.problems import Problem
 
 OPENS_LINKS = BluetoothProxyFeature.ACTIVE_CONNECTIONS | BluetoothProxyFeature.REMOTE_CACHING
@@ -37,14 +37,15 @@ class JudgedSession(Protocol):
     """A session, as far as its state follows from it.
 
     Attributes:
-        absence, other_clients, subscription, attempts, upkeep: what may be wrong with it.
+        unreachable, other_clients, subscription, attempts, periodic_checks: what may be wrong
+            with it.
     """
 
-    absence: Absence
+    unreachable: Unreachable
     other_clients: OtherClients
     subscription: Subscription
     attempts: Attempts
-    upkeep: Upkeep
+    periodic_checks: PeriodicChecks
 
     @property
     def is_up(self) -> bool:
@@ -60,14 +61,14 @@ class JudgedSession(Protocol):
 def judge(session: JudgedSession) -> tuple[RadioState, Problem | None]:
     """Return how a session is doing, and why it is not ready if that is news."""
     if not session.is_up:
-        return session.absence.state, session.absence.problem
+        return session.unreachable.state, session.unreachable.problem
     problem = session.other_clients.problem or session.subscription.problem
     subscription = session.subscription
     looked = session.other_clients.only_looks and not subscription.rivals.is_looking
     settled = looked or subscription.held
     if problem is None and not (settled and session.is_complete):
         return RadioState.CONNECTING, None
-    problem = problem or session.attempts.problem or session.upkeep.problem
+    problem = problem or session.attempts.problem or session.periodic_checks.problem
     return (problem.state, problem) if problem else (RadioState.READY, None)
 
 

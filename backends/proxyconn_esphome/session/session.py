@@ -31,12 +31,12 @@ from proxyconn_esphome.occupancy.opening_attempts import Attempts
 from proxyconn_esphome.session import readiness
 from proxyconn_esphome.session.diagnostics import diagnostics
 from proxyconn_esphome.session.listener import Listeners
-from proxyconn_esphome.session.periodic_checks import Upkeep
-from proxyconn_esphome.session.proxy_reports import Inbox
+from proxyconn_esphome.session.periodic_checks import PeriodicChecks
+from proxyconn_esphome.session.proxy_reports import ProxyReports
 from proxyconn_esphome.session.self_description import SelfDescription
 from proxyconn_esphome.session.subscription.other_clients import OtherClients, only_looked_at
 from proxyconn_esphome.session.subscription.subscription import Subscription
-from proxyconn_esphome.session.unreachable import Absence
+from proxyconn_esphome.session.unreachable import Unreachable
 from proxyconn_esphome.wire.connection import Connection
 from proxyconn_esphome.wire.identity import stranger
 from proxyconn_esphome.wire.messages import (
@@ -44,10 +44,10 @@ from proxyconn_esphome.wire.messages import (
     BluetoothDeviceRequestType,
     SubscribeBluetoothConnectionsFreeRequest,
 )
-from proxyconn_esphome.wire.moving_connection import Reach
+from proxyconn_esphome.wire.moving_connection import MovingConnection
 from proxyconn_esphome.wire.native_api import Wire
 from proxyconn_esphome.wire.problems import CLOSED, NOT_A_PROXY, Problem, problem_of
-from proxyconn_esphome.wire.write_batching import Outbox
+from proxyconn_esphome.wire.write_batching import WriteBatching
 
 USABLE_STATES = frozenset({RadioState.READY, RadioState.SILENT})
 """States in which links can be opened: a proxy that hears nothing may well connect."""
@@ -100,21 +100,21 @@ class ProxySession(SelfDescription, Listeners):
         self.state = RadioState.CONNECTING
         self.problem: Problem | None = None
         self.cache = cache or GattCache()
-        self.reach = Reach(proxy, self, zeroconf, expected_mac, others)
+        self.reach = MovingConnection(proxy, self, zeroconf, expected_mac, others)
         self.ledger = SlotLedger(self.name)
         self.queue = SlotQueue(self.ledger)
         self.turn = asyncio.Lock()
         self.commands = CommandFlow(self.send, lambda: self.name)
-        self.absence = Absence(self.update)
+        self.unreachable = Unreachable(self.update)
         self.attempts = Attempts(self)
         self.left = LeftLinks(self, held or HeldLinks())
         self.subscription = Subscription(self, self.left.subscribers)
         self.other_clients = OtherClients(self, subscribe)
-        self.upkeep = Upkeep(self)
-        self._inbox = Inbox(self)
-        self.dispatcher = Dispatcher(self.left.on_unwanted, self._inbox.on_notice)
+        self.periodic_checks = PeriodicChecks(self)
+        self._reports = ProxyReports(self)
+        self.dispatcher = Dispatcher(self.left.on_unwanted, self._reports.on_notice)
         self._admit = admit
-        self._outbox: Outbox | None = None
+        self._writes: WriteBatching | None = None
 
     def __repr__(self) -> str:
         return f"<ProxySession {self.name} at {self.proxy.host}:{self.proxy.port}: {self.state}>"
@@ -132,7 +132,7 @@ class ProxySession(SelfDescription, Listeners):
     @property
     def is_up(self) -> bool:
         """Whether there is a session, of whatever use."""
-        return self._outbox is not None
+        return self._writes is not None
 
     @property
     def is_usable(self) -> bool:
@@ -174,12 +174,12 @@ class ProxySession(SelfDescription, Listeners):
 
         Idempotent; takes a few seconds at most, and even a cancelled call ends the session.
         """
-        self.upkeep.leave()
+        self.periodic_checks.leave()
         try:
             await self.reach.aclose(CLOSED.text)
         finally:
             self._end(CLOSED.text)
-            self.absence.failed(CLOSED)
+            self.unreachable.failed(CLOSED)
             self.update()
 
     async def move(self, hosts: Sequence[str], port: int) -> None:
@@ -199,10 +199,10 @@ class ProxySession(SelfDescription, Listeners):
 
     def send(self, message: Message) -> None:
         """Write one message. Raises RadioUnavailableError if there is no session."""
-        if self._outbox is None:
+        if self._writes is None:
             raise self.unavailable()
         try:
-            self._outbox.send(message)
+            self._writes.send(message)
         except APIConnectionError as exc:
             raise RadioUnavailableError(
                 f"{self.name}: the session broke: {exc}", source=self.name
@@ -210,8 +210,8 @@ class ProxySession(SelfDescription, Listeners):
 
     def count_outstanding(self, change: int) -> None:
         """Take note that a reply is waited for (1), or no more (-1)."""
-        if self._outbox:
-            self._outbox.outstanding += change
+        if self._writes:
+            self._writes.outstanding += change
 
     def send_disconnect(self, number: int) -> None:
         """Ask the proxy to drop whatever it holds for an address."""
@@ -264,26 +264,26 @@ class ProxySession(SelfDescription, Listeners):
         self.reach.settle()
         self.ledger.name = self.name
         if not self.features:
-            self.absence.failed(NOT_A_PROXY)
+            self.unreachable.failed(NOT_A_PROXY)
             self.update()
         elif self._admit is None or self._admit(self, info):
             self._begin(connection, wire)
 
     def _refuse(self, connection: Connection, problem: Problem) -> None:
         _LOGGER.warning("%s: %s", self.name, problem.text)
-        self.absence.failed(problem)
+        self.unreachable.failed(problem)
         self.update()
         connection.not_at_peer()
         connection.pause(OTHER_DEVICE_RETRY)
 
     def _begin(self, connection: Connection, wire: Wire) -> None:
-        for part in (self.dispatcher, self._inbox, self.commands):
+        for part in (self.dispatcher, self._reports, self.commands):
             connection.handle(wire, part.handlers())
-        self._outbox = Outbox(wire)
-        self.absence.over()
+        self._writes = WriteBatching(wire)
+        self.unreachable.over()
         self.tell_changed()
         if not self.other_clients.only_looks:
-            self.upkeep.start()
+            self.periodic_checks.start()
         try:
             self.other_clients.start()
         except RadioUnavailableError as exc:
@@ -294,7 +294,7 @@ class ProxySession(SelfDescription, Listeners):
         """End everything that went over the connection."""
         if connection is self.reach.connection:
             self._end(why)
-            self.absence.lost(why)
+            self.unreachable.lost(why)
             self.update()
 
     def on_failed(self, connection: Connection, error: Exception) -> None:
@@ -303,15 +303,15 @@ class ProxySession(SelfDescription, Listeners):
             return
         if isinstance(error, InvalidEncryptionKeyAPIError):
             self.said_mac = error.received_mac
-        self.absence.failed(
+        self.unreachable.failed(
             problem_of(error, self.mac, password_given=self.proxy.password is not None)
         )
         self.update()
         self.tell_failed()
 
     def _end(self, why: str) -> None:
-        self._outbox = None
-        self.upkeep.stop()
+        self._writes = None
+        self.periodic_checks.stop()
         self.other_clients.stop()
         self.subscription.stop()
         self.attempts.clear()

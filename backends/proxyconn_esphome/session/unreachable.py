@@ -13,7 +13,7 @@ RETURN_TIMEOUT = 15.0
 and all of them would have every display flicker."""
 
 
-class Absence:
+class Unreachable:
     """What to say of a proxy while there is no session with it.
 
     Args:

@@ -13,7 +13,7 @@ from proxyconn_esphome.wire.connection import Connection, ConnectionOwner
 from proxyconn_esphome.wire.raw_connection import MaySend
 
 
-class Reach:
+class MovingConnection:
     """Keeps a proxy connected at the address where it is now.
 
     Args:

@@ -13,7 +13,7 @@ from proxyconn_esphome.wire.native_api import Wire
 _LOGGER = logging.getLogger(__name__)
 
 
-class Outbox:
+class WriteBatching:
     """Writes to a connection.
 
     A message goes out at once while nothing else is waited for, and otherwise with whatever the

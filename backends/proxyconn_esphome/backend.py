@@ -216,7 +216,7 @@ class ESPHomeBackend(DiscoveryListener):
     def device_left(self, name: str) -> None:
         """Do not wait for a proxy that has said goodbye."""
         for session in self._sessions_named(name):
-            session.absence.said_goodbye()
+            session.unreachable.said_goodbye()
 
     def _sessions_named(self, name: str) -> list[ProxySession]:
         # A responder that hears its name already announces another one, `cellar-2`.
