@@ -60,7 +60,7 @@ class Session(asyncio.Protocol):
         self._authenticated = host.password is None
         self._frozen = False
         self._intake: SlowIntake | None = None
-        self._held = False
+        self._held = self._looks = False
         self._greets_first = greets_first
         self.is_target = False
         self.refused = False
@@ -185,7 +185,8 @@ class Session(asyncio.Protocol):
         if self._transport is not None and not self._held:
             self._held = True
             self._transport.pause_reading()
-            self._look_for_end(self._transport)
+            if not self._looks:
+                self._look_for_end(self._transport)
 
     def release(self) -> None:
         """End `hold`; harmless without one."""
@@ -196,6 +197,7 @@ class Session(asyncio.Protocol):
             self._resume()
 
     def _look_for_end(self, transport: asyncio.Transport) -> None:
+        self._looks = self._held
         if not self._held:
             return
         if has_hung_up(transport.get_extra_info("socket")):

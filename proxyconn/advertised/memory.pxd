@@ -1,7 +1,7 @@
 # What other compiled modules may call in memory.pyx.
 
 
-cpdef object new_tuple(type made_of, tuple values)
+cpdef object new_tuple(object made_of, tuple values)
 
 
 cpdef object let_go(tuple made)

@@ -9,15 +9,36 @@ cdef extern from "Python.h":
     const int PY_VERSION_HEX
     void Py_SET_TYPE(object made, type made_of)
 
+    ctypedef struct PyTypeObject:
+        Py_ssize_t tp_basicsize
+        Py_ssize_t tp_itemsize
+        Py_ssize_t tp_dictoffset
+        Py_ssize_t tp_weaklistoffset
 
-cpdef object new_tuple(type made_of, tuple values):
-    """Return a tuple of a class that adds nothing to tuple but names."""
+    PyTypeObject PyTuple_Type
+
+
+cdef inline bint lies_as_a_tuple(object made_of):
+    """Whether a class adds nothing to tuple that takes room; it may have a class of its own."""
+    if type(made_of) is not type:
+        return False
+    cdef PyTypeObject* seen = <PyTypeObject*>made_of
+    return (
+        seen.tp_basicsize == PyTuple_Type.tp_basicsize
+        and seen.tp_itemsize == PyTuple_Type.tp_itemsize
+        and seen.tp_dictoffset == 0
+        and seen.tp_weaklistoffset == 0
+    )
+
+
+cpdef object new_tuple(object made_of, tuple values):
+    """Return a tuple of a class."""
     # Nobody else has what was made for this call, so it may become the tuple itself. From 3.14 on
     # a count does not say that any more.
-    if PY_VERSION_HEX >= 0x030E0000 or Py_REFCNT(values) != 1:
+    if PY_VERSION_HEX >= 0x030E0000 or Py_REFCNT(values) != 1 or not lies_as_a_tuple(made_of):
         return tuple.__new__(made_of, values)
     Py_INCREF(made_of)
-    Py_SET_TYPE(values, made_of)
+    Py_SET_TYPE(values, <type>made_of)
     return values
 
 

@@ -133,7 +133,7 @@ class Backends:
             if self._link:
                 await self._link.aclose()
         finally:
-            endings = map(self._end, list(self._running))
+            endings = [self._end(name, backend) for name, backend in self._running.items()]
             outcomes = await asyncio.gather(*endings, return_exceptions=True)
         errors = [one for one in outcomes if isinstance(one, BaseException)]
         for error in errors[1:]:
@@ -141,8 +141,8 @@ class Backends:
         if errors:
             raise errors[0]
 
-    async def _end(self, name: str) -> None:
-        await self._running[name].aclose()
+    async def _end(self, name: str, backend: Backend) -> None:
+        await backend.aclose()
         self._running.pop(name, None)
 
     async def _use(self, lent: Lent) -> None:

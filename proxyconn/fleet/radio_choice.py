@@ -75,6 +75,8 @@ class RadioChoice:
 
     def has_other_way(self, error: Exception, pairing: bool, failed: Collection[Radio]) -> bool:
         """Whether a radio that has not failed yet may succeed where this error came up."""
+        if self._only is not None:
+            return False
         is_reachable = self._hub.routing.is_reachable
         return is_the_radios(error) and is_reachable(self._address, pairing=pairing, but=failed)
 

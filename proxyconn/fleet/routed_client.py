@@ -254,15 +254,17 @@ class RoutedClient(DelegatingClient):
         """Open the link through a radio that was taken, or give the radio back."""
         loop = asyncio.get_running_loop()
         started = loop.time()
+        asked = False
         try:
             await self._hub.around.hold(self.address, radio, kwargs.get("timeout", self._timeout))
             if self._given_up:
                 raise self._given_up_error()
+            asked = True
             await self._open(radio, pair, **kwargs)
         except BaseException as exc:
             self._hub.queue.journal.failed(self.address, radio.name, exc, loop.time())
             self._hub.link_ended(self.address)
-            if isinstance(exc, Exception) and not self._given_up:
+            if asked and isinstance(exc, Exception) and not self._given_up:
                 self._hub.attempt_ended(self.address, radio, exc)
             raise
         radio.release(self.address)

@@ -20,6 +20,7 @@ from proxyconn import (
     RadioState,
     establish_connection,
 )
+from proxyconn.fleet.lending import Lending
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute
 
@@ -129,6 +130,18 @@ async def test_the_only_radio_is_tried_once(hub: Hub, near: ScriptedRadio) -> No
     with pytest.raises(LinkError, match="near: no link"):
         await plain(hub).connect()
     assert len(near.limits) == 1
+
+
+async def test_one_that_is_asked_of_one_radio_waits_for_no_other(
+    hub: Hub, near: ScriptedRadio, far: ScriptedRadio
+) -> None:
+    """Whoever named the radio hears at once that it failed, and can ask elsewhere."""
+    near.errors = [failed("near")]
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(LinkError, match="near: no link"):
+        await Lending(hub).client(ADDRESS, 1, party="them", only="near").connect(False)
+    assert asyncio.get_running_loop().time() - began == 1.0
+    assert far.limits == []
 
 
 async def test_a_slot_of_the_next_radio_is_waited_for(

@@ -9,6 +9,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn import NO_RSSI_VALUE
+from proxyconn.advertised.memory import new_tuple
 
 from .fake_radio import FakeReport
 from .test_table import ADDRESS, ONE, Scene
@@ -74,3 +75,14 @@ def test_a_radio_may_have_classes_of_its_own(scene: Scene) -> None:
     kinds = (dict, dict, list)
     assert [tuple(map(type, said[1:4])) for said in told] == [kinds, kinds]
     assert [said.manufacturer_data for said in told] == [{1: b"1"}, {1: b"2"}]
+
+
+def test_a_class_with_attributes_of_its_own_has_room_for_them() -> None:
+    """Bleak's class of advertisements may have some one day."""
+
+    class WithAttributes(AdvertisementData):
+        extra: int
+
+    made = new_tuple(WithAttributes, ("kettle", {}, {}, [], None, -50, ()))
+    made.extra = 1
+    assert (type(made), made.rssi, made.extra) == (WithAttributes, -50, 1)

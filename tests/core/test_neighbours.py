@@ -9,7 +9,14 @@ from dataclasses import dataclass, field
 import pytest
 from bleak import BleakClient
 
-from proxyconn import BleakNotFoundError, ErrorKind, Fleet, LinkError, UnsupportedError
+from proxyconn import (
+    BleakNotFoundError,
+    ErrorKind,
+    Fleet,
+    LinkError,
+    RadioUnavailableError,
+    UnsupportedError,
+)
 from proxyconn.fleet import backends
 from proxyconn.fleet.lending import Lending
 from proxyconn.fleet.listening import find_device
@@ -163,6 +170,20 @@ async def test_a_connect_asks_first(hub: Hub, others: FakeNeighbours) -> None:
         ("hold", ADDRESS, "near"),
         ("let go", ADDRESS),
     ]
+
+
+async def test_a_device_that_may_be_held_elsewhere_is_no_failure_of_the_radio(
+    hub: Hub, others: FakeNeighbours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hold(address: str, radio: str, timeout: float) -> None:
+        raise RadioUnavailableError("the store does not answer")
+
+    monkeypatch.setattr(others, "hold", hold)
+    FakeRadio(hub, "near").hear(ADDRESS, -60)
+    with pytest.raises(RadioUnavailableError, match="the store"):
+        await Lending(hub).client(ADDRESS, 1, party="them", only="near").connect(False)
+    (path,) = hub.paths(ADDRESS)
+    assert (path.failures, path.radio_failures) == (0, 0)
 
 
 async def test_a_radio_that_is_chosen_already_is_not_compared(

@@ -90,8 +90,17 @@ def test_ordinary_batch() -> None:
         b"\x12\x00",
         b"\x0a\x02\x28\x01",
         b"\x0a\x01\x22",
+        b"\x0a\x82\x80\x80\x80\x80\x00\x08\x01",
     ],
-    ids=["no length", "cut off", "number without end", "new field", "new in report", "no data"],
+    ids=[
+        "no length",
+        "cut off",
+        "number without end",
+        "new field",
+        "new in report",
+        "no data",
+        "long length",
+    ],
 )
 def test_left_to_protobuf(data: bytes) -> None:
     """What is malformed, and what a newer proxy may say."""

@@ -12,6 +12,7 @@ from bleak.exc import BleakError
 from bluetooth_data_tools import mac_to_int
 from nats.aio.msg import Msg
 
+from proxyconn.advertised.fields import measured
 from proxyconn.advertised.reports import PlainReport
 from proxyconn.callbacks import log_failure
 from proxyconn.device import colon_address, is_address
@@ -203,7 +204,9 @@ class Neighbourhood(Neighbours):
         for offer in answer.offers:
             radio = self._radios.get(offer.radio)
             if radio and offer.age <= offer.patience:
-                report = PlainReport(number, offer.address_type, offer.rssi, answer.said)
+                report = PlainReport(
+                    number, offer.address_type & 0xFF, measured(offer.rssi), answer.said
+                )
                 self._sink.heard(radio, [report], said_by)
 
     async def hold(self, address: str, radio: str, timeout: float) -> None:

@@ -7,7 +7,7 @@ from proxyconn.advertised.reports cimport PlainReport
 
 cdef int REPORT, ADDRESS, RSSI, ADDRESS_TYPE, DATA, PLACES
 cdef unsigned long long BITS_32, LAST_ADDRESS
-cdef int LAST_SHIFT
+cdef int LAST_SHIFT, LENGTH_BYTES
 
 
 @cython.final
@@ -32,7 +32,7 @@ cdef class BatchReader:
     )
     cdef unsigned long long number(self, Py_ssize_t end) except? 0xFFFFFFFF
 
-    @cython.locals(size=cython.longlong)
+    @cython.locals(size=cython.longlong, start=Py_ssize_t)
     cdef Py_ssize_t length(self, Py_ssize_t end) except -1
 
     @cython.locals(

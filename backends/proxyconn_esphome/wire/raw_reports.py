@@ -14,6 +14,9 @@ REPORT, ADDRESS, RSSI, ADDRESS_TYPE, DATA = 0x0A, 0x08, 0x10, 0x18, 0x22
 LAST_SHIFT = 63
 """Bits of a number that are read; larger ones are left to protobuf."""
 
+LENGTH_BYTES = 5
+"""Bytes of a length at most (protobuf takes 32 bits for one)."""
+
 BITS_32 = 0xFFFFFFFF
 """What counts of a number whose field has 32 bits."""
 
@@ -93,9 +96,12 @@ class BatchReader:
 
     def length(self, end: int) -> int:
         """Return where what has a length ends; at `end` at the latest. Raises ValueError."""
+        start = self.at
         size = self.number(end)
         if size > end - self.at:
             raise ValueError("cut off")
+        if self.at - start > LENGTH_BYTES:
+            raise ValueError("a length has more bytes than protobuf takes")
         return self.at + size
 
     def report(self, end: int) -> PlainReport | None:
