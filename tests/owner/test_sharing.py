@@ -257,9 +257,10 @@ async def test_idle_link_is_asked_back(make_house: MakeHouse) -> None:
     """Where it is configured, a link that carries nothing ends."""
     house: House = await make_house(serve={"idle_timeout": 0.3})
     lost = asyncio.Event()
-    await connect(await house.client(), disconnected_callback=lambda _: lost.set())
+    client = await connect(await house.client(), disconnected_callback=lambda _: lost.set())
     async with asyncio.timeout(DEADLINE):
         await lost.wait()
+    assert not client.is_connected
 
 
 async def test_a_flood_of_commands_through_an_owner_loses_none(make_house: MakeHouse) -> None:
