@@ -174,6 +174,27 @@ async def broker_starts_anew(server: NatsServer, line: Line) -> None:
     await line.mend()
 
 
+async def have_trouble(
+    server: NatsServer, line: Line, process: OtherProcess, clock: WallClock, *, stalls: bool
+) -> None:
+    """Restart the broker, set clocks, stop an owner, and cut off or stall another one's line."""
+    await asyncio.sleep(2.0)
+    await broker_starts_anew(server, line)
+    clock.ahead += HOUR
+    await asyncio.sleep(2.0)
+    process.send(signal.SIGSTOP)
+    await asyncio.sleep(LEASE / 2)
+    if stalls:
+        line.stall()
+    else:
+        await line.cut()
+    await asyncio.sleep(LEASE / 2 + 1.0)
+    process.send(signal.SIGCONT)
+    clock.ahead -= 2 * HOUR
+    await asyncio.sleep(LEASE / 2)
+    await line.mend()
+
+
 async def test_chaos(
     stack: AsyncExitStack,
     server: NatsServer,
@@ -210,21 +231,7 @@ async def test_chaos(
         loop.create_task(Session(fleet, seed, ends).run(end)) for seed, fleet in enumerate(fleets)
     ]
     for stalls in (False, True):
-        await asyncio.sleep(2.0)
-        await broker_starts_anew(server, line)
-        clock.ahead += HOUR
-        await asyncio.sleep(2.0)
-        process.send(signal.SIGSTOP)
-        await asyncio.sleep(LEASE / 2)
-        if stalls:
-            line.stall()
-        else:
-            await line.cut()
-        await asyncio.sleep(LEASE / 2 + 1.0)
-        process.send(signal.SIGCONT)
-        clock.ahead -= 2 * HOUR
-        await asyncio.sleep(LEASE / 2)
-        await line.mend()
+        await have_trouble(server, line, process, clock, stalls=stalls)
     await asyncio.gather(*sessions)
     await echoes.stop()
     assert ends["done"] > 20, ends
