@@ -115,3 +115,20 @@ async def test_an_end_that_is_cancelled_can_be_finished(
     parts[0].may_end.set()
     await fleet.aclose()
     assert [part.ended for part in parts] == [1, 1]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_two_ends_at_once(tmp_path: Path, parts: list[FakeBackend], turns: int) -> None:
+    """The second one finds what the first has left, whenever it comes."""
+    fleet = await begun(tmp_path, parts)
+    for part in parts:
+        part.may_end.clear()
+    first = asyncio.create_task(fleet.aclose())
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(fleet.aclose())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for part in parts:
+        part.may_end.set()
+    await asyncio.gather(first, second)
+    assert all(part.ended for part in parts)
