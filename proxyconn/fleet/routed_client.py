@@ -12,13 +12,14 @@ from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 
 from proxyconn.connect.delegating_client import DelegatingClient
+from proxyconn.connect.secured_links import SecuredLinks
 from proxyconn.device import colon_address
-from proxyconn.errors import AttemptTimeoutError, ErrorKind, GATTError, LinkError, RadioError
+from proxyconn.errors import AttemptTimeoutError, ErrorKind, LinkError
 from proxyconn.fleet.radio_choice import NO_WAY, SHORTEST_ATTEMPT, TIDY_TIME, RadioChoice
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.linked_client import LinkedClient
 from proxyconn.models import NO_RSSI_VALUE, Allocations
-from proxyconn.radio import Radio, SharedRoute, identity_of, route_of
+from proxyconn.radio import Radio, SharedRoute, route_of
 from proxyconn.routing.dropped_links import end_told
 from proxyconn.routing.fair_shares import Party
 
@@ -101,6 +102,7 @@ class RoutedClient(DelegatingClient):
         self._only = only
         self._device = None if isinstance(address_or_ble_device, str) else address_or_ble_device
         self._choice = RadioChoice(hub, self.address, self._device, only)
+        self._security = SecuredLinks(hub.routing.bonds, self.address)
         self._wanted_services = services
         self._retries = bool(kwargs.get("_is_retry_client"))
         self._client: BaseBleakClient | None = None
@@ -266,6 +268,7 @@ class RoutedClient(DelegatingClient):
             self._hub.link_ended(self.address)
             if asked and isinstance(exc, Exception) and not self._given_up:
                 self._hub.attempt_ended(self.address, radio, exc)
+                self._security.link_failed(radio, exc)
             raise
         radio.release(self.address)
         self._hub.routing.holding(radio).connected(loop.time() - started)
@@ -349,28 +352,8 @@ class RoutedClient(DelegatingClient):
         return self._client
 
     async def _secured(self, operation: Callable[[BaseBleakClient], Awaitable[T]]) -> T:
-        """Do something over the link; a bond that it asks for is used, if the radio has one.
-
-        A proxy encrypts a link only when it is told to, or when the device asks for it.
-        """
-        try:
-            return await operation(self._up())
-        except GATTError as exc:
-            radio, bonds = self._radio, self._hub.routing.bonds
-            if exc.kind is not ErrorKind.SECURITY or radio is None:
-                raise
-            now = asyncio.get_running_loop().time()
-            if not bonds.is_bonded(self.address, identity_of(radio)):
-                bonds.refused(self.address, identity_of(radio), now)
-                raise
-            try:
-                await self._up().pair()
-            except RadioError as error:
-                if error.kind is not ErrorKind.SECURITY:
-                    raise
-                bonds.refused(self.address, identity_of(radio), now)
-                raise exc from None
-        return await operation(self._up())
+        """Do something over the link; a bond that it asks for is used, if the radio has one."""
+        return await self._security.do(operation, self._up, self._radio)
 
     async def pair(self, *args: Any, **kwargs: Any) -> None:
         """Pair over the present link."""

@@ -24,6 +24,7 @@ class Bonds:
         self._state = state
         self._bonds: dict[str, set[str]] = {}
         self._refused: dict[tuple[str, str], float] = {}
+        self._doubted: dict[tuple[str, str], float] = {}
         for key, _, _ in state.facts(BOND):
             self._bonds.setdefault(key.device, set()).add(key.radio)
 
@@ -31,11 +32,13 @@ class Bonds:
         """A device has been paired through a radio."""
         self._bonds.setdefault(address, set()).add(radio)
         self._refused.pop((address, radio), None)
+        self._doubted.pop((address, radio), None)
         self._state.put(BOND, radio, address, soon=True)
 
     def removed(self, address: str, radio: str) -> None:
         """A bond is no more."""
         self._bonds.get(address, set()).discard(radio)
+        self._doubted.pop((address, radio), None)
         self._state.drop(BOND, radio, address, soon=True)
 
     def refused(self, address: str, radio: str, now: float) -> None:
@@ -47,6 +50,18 @@ class Bonds:
         self._refused[address, radio] = now
         if radio in self._bonds.get(address, set()):
             self.removed(address, radio)
+
+    def doubted(self, address: str, radio: str, now: float) -> None:
+        """A link through a radio ended for want of security.
+
+        One that was disturbed may end so; a bond to which it happens twice within `REFUSED_FOR` is
+        one that either side has lost.
+        """
+        self._doubted = {key: at for key, at in self._doubted.items() if now - at < REFUSED_FOR}
+        if (address, radio) in self._doubted:
+            self.refused(address, radio, now)
+        elif self.is_bonded(address, radio):
+            self._doubted[address, radio] = now
 
     def all(self) -> list[tuple[str, str]]:
         """Return the address of the device and the identity of the radio of every bond."""

@@ -41,7 +41,9 @@ class LockClient(FakeClient):
     radio: LockRadio
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:
-        """Come up with one characteristic."""
+        """Come up with one characteristic, or not."""
+        if error := self.radio.ends_with.get("connect"):
+            raise error
         await super().connect(pair, **kwargs)
         self.services = BleakGATTServiceCollection()
         service = BleakGATTService(None, 1, normalize_uuid_16(0x180F))
@@ -53,7 +55,9 @@ class LockClient(FakeClient):
     async def read_gatt_char(
         self, characteristic: BleakGATTCharacteristic, **kwargs: Any
     ) -> bytearray:
-        """Answer, or ask for a bond."""
+        """Answer, ask for a bond, or lose the link."""
+        if error := self.radio.ends_with.get("read"):
+            raise error
         if not self.radio.is_trusted:
             raise GATTError("ESP_GATT_INSUF_AUTHENTICATION", 5, kind=ErrorKind.SECURITY)
         return bytearray(b"secret")
@@ -75,10 +79,15 @@ class LockRadio(FakeRadio):
     Attributes:
         is_trusted: whether the lock tells its secret through it.
         pairing_error: what pairing fails with.
+        ends_with: what a link ends with at a step.
     """
 
     is_trusted = False
     pairing_error: Exception | None = None
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        super().__init__(hub, name)
+        self.ends_with: dict[str, Exception] = {}
 
     def create_client(self, device: BLEDevice, **kwargs: Any) -> BaseBleakClient:
         """Make a client."""
@@ -158,7 +167,6 @@ async def test_a_radio_that_may_have_the_bond_is_tried_next(
         LinkError("lost", kind=ErrorKind.LINK_TIMEOUT),
         RadioUnavailableError("the proxy is gone"),
         PairingError("the link was lost meanwhile", kind=ErrorKind.DISCONNECTED),
-        UnsupportedError("its firmware does not pair"),
         TimeoutError("no answer"),
     ],
     ids=repr,
@@ -200,3 +208,57 @@ async def test_a_bond_that_is_refused_is_no_more(
     assert hub.routing.bonds.all() == []
     async with client(hub):
         assert hub.queue.links == {ADDRESS: far}
+
+
+async def test_what_a_device_said_is_told_where_its_radio_cannot_pair_any_more(
+    hub: Hub, near: LockRadio, far: LockRadio
+) -> None:
+    """As after a flash without pairing: the bond is gone, and another radio may be taken."""
+    far.hear(ADDRESS, -90)
+    hub.routing.bonded(ADDRESS, near)
+    near.pairing_error = UnsupportedError("near: pairing needs ESPHome 2024.3", source="near")
+    async with client(hub) as lock:
+        with pytest.raises(GATTError) as caught:
+            await lock.read_gatt_char(SECRET)
+    assert (caught.value.code, caught.value.kind) == (5, ErrorKind.SECURITY)
+    assert str(caught.value) == (
+        "ESP_GATT_INSUF_AUTHENTICATION; the bond is gone, for near cannot pair any more (near: "
+        "pairing needs ESPHome 2024.3): mend that, or pair through another radio"
+    )
+    assert caught.value.__cause__ is near.pairing_error
+    assert hub.routing.bonds.all() == []
+    async with client(hub):
+        assert hub.queue.links == {ADDRESS: far}
+
+
+@pytest.mark.parametrize("at", ["connect", "read"])
+async def test_a_bond_with_which_links_end_is_no_more(
+    hub: Hub, near: LockRadio, far: LockRadio, at: str
+) -> None:
+    """One link may be disturbed; the second one that ends so sends the device to another radio."""
+    far.hear(ADDRESS, -90)
+    hub.routing.bonded(ADDRESS, near)
+    hub.routing.bonded(ADDRESS, far)
+    lost = LinkError("HCI_PIN_OR_KEY_MISSING", kind=ErrorKind.SECURITY)
+    near.ends_with[at] = lost
+    for left in (near, far), (far,):
+        with pytest.raises(LinkError) as caught:
+            async with client(hub) as lock:
+                await lock.read_gatt_char(SECRET)
+        assert caught.value is lost
+        assert set(hub.routing.bonds.all()) == {(ADDRESS, radio.name) for radio in left}
+    async with client(hub):
+        assert hub.queue.links == {ADDRESS: far}
+
+
+async def test_one_link_that_was_disturbed_costs_no_bond(hub: Hub, near: LockRadio) -> None:
+    """However many there are, an hour apart."""
+    hub.routing.bonded(ADDRESS, near)
+    for _ in range(3):
+        near.hear(ADDRESS, -50)
+        near.ends_with["read"] = LinkError("HCI_MIC_FAILURE", kind=ErrorKind.SECURITY)
+        async with client(hub) as lock:
+            with pytest.raises(LinkError):
+                await lock.read_gatt_char(SECRET)
+        await asyncio.sleep(REFUSED_FOR)
+    assert hub.routing.bonds.all() == [(ADDRESS, "near")]
