@@ -170,7 +170,7 @@ async def _serve(
 ) -> None:
     try:
         async with (
-            Supervisor(settings.file) as supervisor,
+            Supervisor(settings.file, settings.stamp) as supervisor,
             member_of(shared, folder) as member,
             open_fleet(
                 settings,

@@ -17,9 +17,13 @@ from typing import Final, Self
 import sdnotify
 
 from proxyconn.callbacks import log_failure
+from proxyconn.cli.config_file import Stamp, stamp_of
 
 LOOK_EVERY: Final = 2.0
 """Seconds between two looks at the configuration file."""
+
+NOTIFY_VARIABLE: Final = "NOTIFY_SOCKET"
+"""Environment variable: where systemd listens to a service."""
 
 WATCHDOG_VARIABLE: Final = "WATCHDOG_USEC"
 """Environment variable: microseconds after which systemd takes a silent service for dead."""
@@ -27,9 +31,6 @@ WATCHDOG_VARIABLE: Final = "WATCHDOG_USEC"
 _LOGGER = logging.getLogger(__name__)
 
 Reload = Callable[[], Awaitable[None]]
-
-Stamp = tuple[int, int]
-"""What differs once a file was written: when that was, in nanoseconds, and its bytes."""
 
 
 class FileChanges:
@@ -59,19 +60,22 @@ class Supervisor:
 
     Args:
         file: the configuration file; None if there is none to look at.
+        read: its stamp before it was read; None if there was nothing to read.
     """
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, read: Stamp | None) -> None:
         self._file = file
-        self._notifier = sdnotify.SystemdNotifier()
+        self._changes = FileChanges(read)
+        # Where nobody listens, it would leave a socket open.
+        is_service = NOTIFY_VARIABLE in os.environ
+        self._notifier = sdnotify.SystemdNotifier() if is_service else None
         self._asked = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         if self._file is not None:
-            changes = FileChanges(await asyncio.to_thread(_stamp, self._file))
-            self._tasks.append(loop.create_task(self._follow(self._file, changes)))
+            self._tasks.append(loop.create_task(self._follow(self._file)))
         if microseconds := os.environ.get(WATCHDOG_VARIABLE, ""):
             self._tasks.append(loop.create_task(self._feed(int(microseconds) / 2e6)))
         for task in self._tasks:
@@ -97,11 +101,11 @@ class Supervisor:
         """
         reloading = asyncio.get_running_loop().create_task(self._reload_when_asked(reload))
         reloading.add_done_callback(log_failure)
-        self._notifier.notify("READY=1")
+        self._notify("READY=1")
         try:
             yield
         finally:
-            self._notifier.notify("STOPPING=1")
+            self._notify("STOPPING=1")
             await _end([reloading])
 
     async def _reload_when_asked(self, reload: Reload) -> None:
@@ -110,15 +114,19 @@ class Supervisor:
             self._asked.clear()
             await reload()
 
-    async def _follow(self, file: Path, changes: FileChanges) -> None:
+    async def _follow(self, file: Path) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if changes.is_to_be_read(await asyncio.to_thread(_stamp, file)):
+            if self._changes.is_to_be_read(await asyncio.to_thread(_stamp, file)):
                 self._asked.set()
+
+    def _notify(self, state: str) -> None:
+        if self._notifier:
+            self._notifier.notify(state)
 
     async def _feed(self, seconds: float) -> None:
         while True:
-            self._notifier.notify("WATCHDOG=1")
+            self._notify("WATCHDOG=1")
             await asyncio.sleep(seconds)
 
 
@@ -131,7 +139,6 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
 def _stamp(file: Path) -> Stamp | None:
     """Return the stamp of a file; None if it is not there."""
     try:
-        status = file.stat()
+        return stamp_of(file.stat())
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size

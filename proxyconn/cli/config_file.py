@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ SCAN_MODES = '"active", "passive" or "auto"'
 
 ValueT = TypeVar("ValueT")
 
+Stamp = tuple[int, int]
+"""What differs once a file was written: when that was, in nanoseconds, and its bytes."""
+
 
 class ConfigError(ValueError):
     """The configuration file cannot be used; the text says where and what to do."""
@@ -44,6 +48,7 @@ class Config:
         prefer, avoid, require: device address -> names of radios.
         serve, clients: what is said about lending the fleet, for whoever does.
         cluster: what is said about the cluster that it is lent to.
+        stamp: of the file, as it was before it was read; None if there is none.
     """
 
     discover: bool = True
@@ -59,6 +64,7 @@ class Config:
     serve: Table | None = None
     clients: tuple[Table, ...] = ()
     cluster: Table | None = None
+    stamp: Stamp | None = None
 
     @property
     def has_keys(self) -> bool:
@@ -126,6 +132,11 @@ def parse_toml(text: str, source: str) -> Table:
         raise ConfigError(f"{source}: not valid TOML: {exc}") from None
     finally:
         del text
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return the stamp of a file."""
+    return status.st_mtime_ns, status.st_size
 
 
 def read_text(file: Path) -> str:

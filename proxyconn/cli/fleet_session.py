@@ -24,7 +24,7 @@ from proxyconn import (
     Subscribe,
     establish_connection,
 )
-from proxyconn.cli.config_file import Table
+from proxyconn.cli.config_file import Stamp, Table
 from proxyconn.cli.output import confirm, print_retry, safe, stderr
 from proxyconn.radio import Radio, Tenure
 
@@ -60,6 +60,7 @@ class Settings:
         serve, clients: what the configuration says about lending the fleet.
         cluster: what it says about the cluster.
         file: the configuration file, whether it is there or not.
+        stamp: of that file, as it was before it was read; None if there was none.
         owner: False to go without a running owner; None to use one if there is.
         again: reads the configuration again; raises as the first time. None if nothing was read.
     """
@@ -82,6 +83,7 @@ class Settings:
     clients: tuple[Table, ...] = ()
     cluster: Table | None = None
     file: Path | None = None
+    stamp: Stamp | None = None
     owner: bool | None = None
     again: Callable[[], Settings] | None = field(default=None, repr=False)
 

@@ -17,7 +17,7 @@ from platformdirs import user_config_path
 
 from proxyconn import InvalidKeyError, Proxy, Subscribe
 from proxyconn.cli.arguments import KEY_OPTION
-from proxyconn.cli.config_file import Config, ConfigError, parse_config, read_text
+from proxyconn.cli.config_file import Config, ConfigError, parse_config, read_text, stamp_of
 from proxyconn.cli.errors import BAD_USAGE, describe, fail, run
 from proxyconn.cli.fleet_session import Settings
 from proxyconn.cli.logs import set_up_logging as set_up_logging
@@ -98,6 +98,7 @@ def fleet_settings(
         clients=settings.clients,
         cluster=settings.cluster,
         file=config_path(config),
+        stamp=settings.stamp,
         owner=False if no_owner else None,
     )
 
@@ -173,15 +174,16 @@ def load_config(path: Path | None, *, must_exist: bool = True) -> Config:
     """
     file = config_path(path)
     try:
-        mode = file.stat().st_mode
-        config = parse_config(read_text(file), str(file))
+        # Whatever is written from now on may not have been read.
+        status = file.stat()
+        config = replace(parse_config(read_text(file), str(file)), stamp=stamp_of(status))
     except FileNotFoundError:
         if path is None or not must_exist:
             return Config()
         raise ConfigError(f"{file}: there is no such file") from None
     except OSError as exc:
         raise ConfigError(f"{file}: cannot be read: {exc.strerror}") from None
-    if config.has_keys and is_open_to_others(mode):
+    if config.has_keys and is_open_to_others(status.st_mode):
         stderr().print(
             f"[yellow]warning:[/] {safe(str(file))} holds keys and others can read it; "
             f"run: chmod 600 {safe(str(file))}",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
-from proxyconn_owner.supervision import FileChanges, Stamp
+from proxyconn.cli import options
+from proxyconn.cli.config_file import Stamp, read_text
+from proxyconn_owner import supervision
+from proxyconn_owner.supervision import FileChanges, Supervisor
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec
 
@@ -102,6 +106,34 @@ async def test_reload_that_is_asked_for_during_the_start(
     for writer in silent:
         writer.close()
     proxy.close()
+
+
+async def test_file_that_is_written_just_after_it_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read again, however early in the start that is."""
+    file = tmp_path / "config.toml"
+    await asyncio.to_thread(file.write_text, "discover = false\n")
+
+    def read(file: Path) -> str:
+        text = read_text(file)
+        file.write_text("discover = true\n")
+        return text
+
+    monkeypatch.setattr(options, "read_text", read)
+    monkeypatch.setattr(supervision, "LOOK_EVERY", 0.01)
+    config = await asyncio.to_thread(options.load_config, file)
+    again = asyncio.Event()
+
+    async def reload() -> None:
+        again.set()
+
+    async with (
+        asyncio.timeout(SECONDS),
+        Supervisor(file, config.stamp) as supervisor,
+        supervisor.clients_are_welcome(reload),
+    ):
+        await again.wait()
 
 
 @pytest.mark.parametrize(
