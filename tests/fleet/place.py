@@ -88,6 +88,10 @@ class Place:
         options = FleetOptions(
             proxies=proxies, discover=False, noise_psk=key, listen=listen, direct=direct
         )
+        return await self.run(options)
+
+    async def run(self, options: FleetOptions) -> ESPHomeBackend:
+        """Start a backend with these options."""
         backend = self.backend = ESPHomeBackend(options, self.sink)
         self._stack.push_async_callback(backend.aclose)
         await backend.start()

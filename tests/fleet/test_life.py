@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from proxyconn import Proxy
+from proxyconn.radio import FleetOptions
+from proxyconn_esphome import backend as backend_module
+from proxyconn_esphome.backend import HOLD_TIME
 from proxyconn_esphome.wire.mdns import FoundDevice
 from tests.fleet.place import (
     CONNECTING,
@@ -22,6 +29,9 @@ from tests.fleet.place import (
 )
 
 pytestmark = pytest.mark.looptime
+
+ZEROCONF: Any = object()
+"""Nobody listens by it."""
 
 # Coming and going
 
@@ -121,6 +131,15 @@ async def test_flapping_proxy_is_tried_less_and_less() -> None:
 # Moving
 
 
+@pytest.fixture
+def mute() -> Iterator[Proxy]:
+    """Return a place that takes calls and says nothing."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield Proxy("127.0.0.1", listening.getsockname()[1], noise_psk=KEY)
+
+
 @pytest.mark.parametrize("by_name", [True, False])
 async def test_proxy_that_moved_is_followed(by_name: bool) -> None:
     """MDNS announces the same MAC address elsewhere; it stays the same radio.
@@ -179,3 +198,36 @@ async def test_named_address_is_tried_again_in_turn() -> None:
         await proxy.start()
         await settle(200)
         assert place.sink.radio.state is READY
+
+
+class SilentBrowser:
+    """Stands for what listens to mDNS; the tests say what it finds."""
+
+    def __init__(self, zeroconf: object, listener: object) -> None:
+        pass
+
+    async def start(self) -> None:
+        """Nothing."""
+
+    async def aclose(self) -> None:
+        """Nothing."""
+
+
+async def test_what_waits_for_a_named_proxy_is_forgotten_with_the_search(
+    monkeypatch: pytest.MonkeyPatch, mute: Proxy
+) -> None:
+    """It waits until that one has said who it is; nobody looks for it any more by then."""
+    monkeypatch.setattr(backend_module, "ProxyBrowser", SilentBrowser)
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, what: failures.append(what))
+    async with a_place() as place:
+        proxy = await place.proxy()
+        options = FleetOptions(proxies=(mute,), noise_psk=KEY, zeroconf=ZEROCONF)
+        backend = await place.run(options)
+        place.announce(proxy)
+        await settle(0.1)
+        assert [radio.named for radio in place.sink.radios] == [mute]
+        await backend.reconfigure(replace(options, discover=False))
+        await settle(HOLD_TIME + 1)
+        assert [radio.named for radio in place.sink.radios] == [mute]
+    assert failures == []
