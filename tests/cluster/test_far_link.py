@@ -81,6 +81,17 @@ async def test_a_request_that_is_cancelled_is_over_for_its_holder(place: Place) 
     assert numbers == [(1, 0), (2, 1)]
 
 
+async def test_an_answer_that_is_still_waited_for_is_kept_by_its_holder(place: Place) -> None:
+    reads = [asyncio.ensure_future(place.link.do("read", number)) for number in range(3)]
+    await asyncio.sleep(0.1)
+    done = [one.done for one in place.holder.asked if isinstance(one, Do)]
+    assert done == [0, 0, 0], "a request that is sent again would be carried out again"
+    place.holder.answer.set_result(Reply())
+    await asyncio.gather(*reads)
+    await place.link.do("read", 3)
+    assert [one.done for one in place.holder.asked if isinstance(one, Do)][-1] == 3
+
+
 async def test_events_are_delivered_once_and_in_order(place: Place) -> None:
     for number in (1, 3, 3, 1, 4):
         place.notified(number)
@@ -98,3 +109,10 @@ async def test_the_next_event_is_taken_however_many_wait_for_it(place: Place) ->
         place.link.take(Event("link", number, 7, b"later"))
     place.link.take(Event("link", 1, 7, b"first"))
     assert place.heard == [b"first"] + [b"later"] * MOST_EARLY
+
+
+async def test_only_so_many_events_wait_for_one_that_is_missing(place: Place) -> None:
+    for number in range(2, MOST_EARLY + 9):
+        place.link.take(Event("link", number, 7, b"later"))
+    place.link.take(Event("link", 1, 7, b"first"))
+    assert place.link.last == MOST_EARLY + 1, "the rest is sent again"

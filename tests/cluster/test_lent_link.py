@@ -14,6 +14,7 @@ from proxyconn_cluster.exchange.link_messages import Do, Event, Events, Open
 from proxyconn_cluster.exchange.services import Characteristic, Service, service_collection
 from proxyconn_cluster.serving.lent_link import (
     END_IN_ORDER,
+    GIVE_UP_AFTER,
     MOST_EVENTS,
     UNDELIVERED,
     LentLink,
@@ -126,6 +127,16 @@ async def test_a_user_who_has_everything_in_the_end_keeps_the_link(house: House)
         await house.notified(MOST_EVENTS + 1)
         assert house.link.keep(last) is None
         await asyncio.sleep(1.0)
+    assert not house.device.closed
+
+
+async def test_a_user_who_lacks_nothing_keeps_a_link_on_which_nothing_happens(house: House) -> None:
+    await house.notified(2)
+    house.told()
+    for _ in range(4):
+        assert house.link.keep(2) is None
+        await asyncio.sleep(GIVE_UP_AFTER)
+    assert house.told() == []
     assert not house.device.closed
 
 
