@@ -14,16 +14,28 @@ import pytest
 
 import proxyconn
 import proxyconn_bluez
+import proxyconn_cluster
 import proxyconn_esphome
 import proxyconn_native_api
+import proxyconn_top
 import proxyconn_virtual
+import proxyconn_web
 from proxyconn import Allocations, ErrorKind, GATTError
 from proxyconn.errors import AttemptTimeoutError, ProxyconnError
 from proxyconn_esphome.codes import ConnectionReason, GattStatus
 from proxyconn_esphome.link.states import LinkEvent, LinkMoveError, LinkState
 from proxyconn_virtual.radio import AttError, OpenError, PairingError
 
-PACKAGES = (proxyconn, proxyconn_bluez, proxyconn_esphome, proxyconn_native_api, proxyconn_virtual)
+PACKAGES = (
+    proxyconn,
+    proxyconn_bluez,
+    proxyconn_cluster,
+    proxyconn_esphome,
+    proxyconn_native_api,
+    proxyconn_top,
+    proxyconn_virtual,
+    proxyconn_web,
+)
 
 MADE_BY: dict[type[BaseException], Callable[[], BaseException]] = {
     GATTError: lambda: GATTError("kitchen: no", 0x0A, kind=ErrorKind.SECURITY, source="kitchen"),

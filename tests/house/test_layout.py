@@ -104,3 +104,21 @@ def test_scripts_say_how_to_use_them() -> None:
         second = script.read_text(encoding="utf-8").splitlines()[1]
         assert second.startswith("# Usage: "), script
         subprocess.run(["bash", "-n", script], check=True, timeout=10)
+
+
+def test_folders_of_tests_are_explained() -> None:
+    """Whoever looks for the tests of something finds each folder in the guide."""
+    guide = (ROOT / "docs" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = [one.parent.name for one in (ROOT / "tests").glob("*/test_*.py")]
+    assert len(set(folders)) > 10
+    assert sorted({name for name in folders if f"`tests/{name}`" not in guide}) == []
+
+
+def test_pages_are_reached_from_the_readme() -> None:
+    """Every page of the documentation is linked there, but for the Python reference."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = [str(one.relative_to(ROOT)) for one in (ROOT / "docs").rglob("*.md")]
+    hidden = ("docs/index.md", "docs/reference/python/")
+    missing = [one for one in pages if f"({one})" not in readme and not one.startswith(hidden)]
+    assert len(pages) > 10
+    assert missing == []
