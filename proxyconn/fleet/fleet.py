@@ -145,7 +145,7 @@ class Fleet:
         self._backends = Backends(self._options, self._hub, self._owner)
         try:
             await self._backends.start()
-            self._hub.around.met(self._backends.neighbours, Lending(self._hub).end_link)
+            self._hub.neighbours.met(self._backends.neighbours, Lending(self._hub).end_link)
         except BaseException:
             await self.aclose()
             raise
