@@ -119,11 +119,14 @@ class WebServer:
         self.access.listens_on(self.port)
 
     async def aclose(self) -> None:
-        """Listen no more; idempotent. The feed is closed before, which ends streams of events."""
+        """Listen no more; idempotent, also after it was cancelled.
+
+        The feed is closed before, which ends streams of events.
+        """
         self._metrics.close()
         if self._runner:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
+            await self._runner.cleanup()
+            self._runner = None
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
