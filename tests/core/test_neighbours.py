@@ -103,12 +103,6 @@ class FakeNeighbours(Neighbours):
 
 
 @pytest.fixture
-async def hub() -> Hub:
-    """Return the inside of a fleet."""
-    return Hub(DeviceRoute, {})
-
-
-@pytest.fixture
 async def others(hub: Hub) -> FakeNeighbours:
     """Return its neighbours."""
     others = FakeNeighbours()
