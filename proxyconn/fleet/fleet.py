@@ -275,6 +275,7 @@ class Fleet:
         """Return what should not be and has been for a while, the oldest first.
 
         Slots that nobody uses, devices with slots of two radios, and radios that do not work.
+        Raises BleakError if the fleet is not running.
         """
         if self._monitor is None:
             raise BleakError(NOT_RUNNING)
