@@ -68,7 +68,7 @@ def serve(
     To them it is one ESPHome Bluetooth proxy, or one for each radio, encrypted with a key of its
     own. It runs until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
     """
-    set_up_logging(verbose=settings.verbose)
+    set_up_logging(verbose=settings.verbose, lasting=True)
     try:
         written = parse_serve(settings.serve, settings.clients)
         shared = parse_cluster(

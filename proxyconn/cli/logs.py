@@ -24,13 +24,16 @@ NEVER = logging.CRITICAL + 1
 """A level that nothing is logged at."""
 
 
-def set_up_logging(*, verbose: int) -> None:
+def set_up_logging(*, verbose: int, lasting: bool = False) -> None:
     """Log to stderr what asks for attention, and more if wanted.
 
     Args:
         verbose: 1 for everything of ours, 2 for that of the libraries used as well.
+        lasting: whether the command runs on by itself: nobody else says what it warns of.
     """
     logging.basicConfig(level=logging.ERROR, handlers=[_log_handler()])
+    for name in OWN_LOGGERS if lasting else ():
+        logging.getLogger(name).setLevel(logging.WARNING)
     wanted = (OWN_LOGGERS if verbose else ()) + (USED_LOGGERS if verbose > 1 else ())
     for name in wanted:
         logging.getLogger(name).setLevel(logging.DEBUG)

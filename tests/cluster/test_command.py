@@ -31,13 +31,18 @@ when_cut_off = "stay"
 """
 
 
-async def proxyconn(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    """Run a command; return its exit code, and what it prints."""
+async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+    """Start a command."""
     env = os.environ | {"RUNTIME_DIRECTORY": str(folder), "HOME": str(folder), "COLUMNS": "140"}
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "proxyconn", *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=env,
     )  # fmt: skip
+
+
+async def proxyconn(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    """Run a command; return its exit code, and what it prints."""
+    process = await start(folder, *arguments)
     async with asyncio.timeout(30):
         out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
@@ -79,6 +84,24 @@ async def test_nobody_is_there(server: NatsServer, tmp_path: Path) -> None:
     assert "no NATS server answers" in owner[2]
     assert refused == 2
     assert "no cluster: name one with --cluster" in how
+
+
+async def test_owner_that_listens_in_vain_says_so(server: NatsServer, tmp_path: Path) -> None:
+    """Proxies that call are not shared out: whoever starts such an owner reads what to do."""
+    serve = ("serve", "--cluster", server.url, "--listen", str(free_port()))
+    process = await start(
+        tmp_path, *serve, "--no-discover", "--api", "127.0.0.1:0", "--no-announce"
+    )
+    assert process.stderr
+    said = b""
+    async with asyncio.timeout(30):
+        while b"without a cluster for them" not in said:
+            line = await process.stderr.readline()
+            assert line, said
+            said += line
+        process.terminate()
+        await process.communicate()
+    assert b"proxies that call by themselves are not shared out in a cluster yet" in said
 
 
 def test_configuration() -> None:

@@ -234,3 +234,18 @@ async def test_web_port_that_is_taken(serve: Serve) -> None:
         code, complaint = await serve.fails("--web", str(taken.getsockname()[1]))
     assert code == 1
     assert "choose another with --web" in complaint
+
+
+async def test_what_an_owner_warns_of_is_on_stderr(serve: Serve, tmp_path: Path) -> None:
+    """Without -v, too: nobody else says it."""
+    tokens = tmp_path / "tokens"
+    await asyncio.to_thread(tokens.write_text, "a-token-0123456789abcdef\n")
+    await asyncio.to_thread(tokens.chmod, 0o644)
+    web = ("--web", "127.0.0.1:0", "--web-token-file", str(tokens))
+    process = await serve.start("--api", "127.0.0.1:0", "--no-announce", "--json", *web)
+    assert process.stdout
+    async with asyncio.timeout(SECONDS):
+        assert await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+    assert f"chmod 600 {tokens}" in err.decode()

@@ -256,7 +256,8 @@ class Bus:
     # The connection
 
     async def _on_disconnected(self) -> None:
-        if not self._closing:
+        # Who joins is told by an error what was the matter.
+        if self._opened and not self._closing:
             _LOGGER.warning("%s: the connection is lost", self.servers)
         self._changed()
 
