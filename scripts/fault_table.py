@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxyconn_virtual.fault_catalogue import CATALOGUE, FaultName
-from proxyconn_virtual.firmware.profiles import PROFILES
+from proxyconn_virtual.firmware.profiles import KNOWN
 
 HEAD = """\
 # What proxies do wrong, and how long it takes to get over it
@@ -19,10 +19,12 @@ HEAD = """\
 Every fault that ESPHome Bluetooth proxies are known to have, injected into a virtual proxy by its
 name (`proxyconn virtual --fault NAME`), and survived by the real client over TCP and Noise. Each
 cell is the median and the worst time in seconds, over the tests of that fault, from its beginning
-to what the user sees, with one version of the firmware; a dash where that version does not have the
-fault. Waits of the proxy's own (20 s for an attempt, 10 s for the lost end of a link), how long the
-fault itself lasts, and the watchdogs' patience are part of it. `scripts/faults` runs the tests in
-`tests/faults` and writes this file.
+to what the user sees, with one version of the firmware; a dash where that version cannot have the
+fault, for a reason that stands below the table. Versions are those of an ESP32; `rp2` is a Pico W,
+with one slot, `bk72xx` a chip that only scans, both with 2026.10. Waits of the proxy's own (20 s
+for an attempt, 10 s for the lost end of a link), how long the fault itself lasts, and the
+watchdogs' patience are part of it. `scripts/faults` runs the tests in `tests/faults` and writes
+this file.
 """
 
 
@@ -57,18 +59,35 @@ def table(rows: dict[str, Row]) -> list[str]:
         SystemExit: a fault has no test, or a firmware that has it.
     """
     lines = [
-        "| fault | what goes wrong | what a user sees | " + " | ".join(PROFILES) + " |",
-        "|---|---|---|" + "--:|" * len(PROFILES),
+        "| fault | what goes wrong | what a user sees | " + " | ".join(KNOWN) + " |",
+        "|---|---|---|" + "--:|" * len(KNOWN),
     ]
     for name in FaultName:
         fault, row = CATALOGUE[name], rows.get(name, Row())
         missing = set(fault.profiles) - row.seconds.keys()
         if missing:
             raise SystemExit(f"{name}: no test measured it with {', '.join(sorted(missing))}")
-        cells = [_cell(row.seconds.get(profile)) for profile in PROFILES]
+        cells = [_cell(row.seconds.get(profile)) for profile in KNOWN]
         outcomes = "; ".join(row.outcomes)
         lines.append(f"| `{name}` | {fault.text} | {outcomes} | " + " | ".join(cells) + " |")
     return lines
+
+
+def absences() -> list[str]:
+    """Return the lines that say why firmware cannot have a fault."""
+    faults: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in FaultName:
+        absent: dict[str, list[str]] = defaultdict(list)
+        for profile, firmware in KNOWN.items():
+            if why_not := CATALOGUE[name].why_not(firmware):
+                absent[why_not].append(profile)
+        for why_not, missing in absent.items():
+            faults[why_not, ", ".join(missing)].append(f"`{name}`")
+    lines = ["| where | why not | faults |", "|---|---|---|"]
+    return lines + [
+        f"| {without} | {why_not} | {', '.join(names)} |"
+        for (why_not, without), names in faults.items()
+    ]
 
 
 def _cell(seconds: list[float] | None) -> str:
@@ -87,6 +106,8 @@ def main() -> None:
         rows = read(lines)
     print(HEAD)
     print("\n".join(table(rows)))
+    print("\n## Where a fault cannot be\n")
+    print("\n".join(absences()))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, RadioState, est
 from proxyconn.radio import KeepsLinks
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.faults import Injector, Passed
-from proxyconn_virtual.firmware.profiles import PLATFORMS, PROFILES
+from proxyconn_virtual.firmware.profiles import KNOWN
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
@@ -45,9 +45,7 @@ from .storm import Storm
 from .world import VALUE, identity
 
 FIRMWARE: Final = [
-    name
-    for name, one in {**PROFILES, **PLATFORMS}.items()
-    if one.newest_subscriber_wins and one.connects
+    name for name, one in KNOWN.items() if one.newest_subscriber_wins and one.connects
 ]
 """Whose links outlive a client that has gone silent, once another one subscribes."""
 

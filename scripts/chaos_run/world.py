@@ -9,14 +9,14 @@ from typing import Final
 
 from proxyconn.radio import RadioName, tell_apart
 from proxyconn_native_api.intake import Intake
-from proxyconn_virtual.firmware.profiles import PLATFORMS, PROFILES, profile
+from proxyconn_virtual.firmware.profiles import KNOWN, profile
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 
 from .setting import Setting
 
-FIRMWARE: Final = (*PROFILES, *PLATFORMS)
+FIRMWARE: Final = tuple(KNOWN)
 """What proxies run: an ESP32 of every release, a Pico W, and a BK72xx, which only listens."""
 
 CONNECTING: Final = tuple(name for name in FIRMWARE if profile(name).connects)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,9 @@ from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.events import Disconnected, OpenFailed, ProxyEvent
 from proxyconn_virtual.fault_catalogue import CATALOGUE, FaultName
 from proxyconn_virtual.faults import Injector, Passed
+from proxyconn_virtual.firmware.profiles import KNOWN, FirmwareProfile
 from proxyconn_virtual.fleet import VirtualFleet
+from proxyconn_virtual.named_faults.model import everywhere
 from proxyconn_virtual.peripheral import CharacteristicSpec, Peripheral, Properties, ServiceSpec
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 from proxyconn_virtual.simulated import SimulatedAir
@@ -52,30 +54,16 @@ def record_recovery() -> Iterator[Record]:
 
 
 def in_profiles(
-    name: FaultName, gaps: Mapping[str, str] | str | None = None
+    name: FaultName, only: Callable[[FirmwareProfile], bool] = everywhere
 ) -> pytest.MarkDecorator:
-    """Run a test in every firmware that has a fault.
-
-    Args:
-        name: the fault.
-        gaps: what the client does not do yet: in every firmware, or by firmware.
-    """
-    profiles = CATALOGUE[name].profiles
-    by_profile = dict.fromkeys(profiles, gaps) if isinstance(gaps, str) else gaps or {}
-    return pytest.mark.parametrize(
-        "profile",
-        [
-            pytest.param(profile, marks=gap(by_profile[profile]))
-            if profile in by_profile
-            else profile
-            for profile in profiles
-        ],
-    )
+    """Run a test in every firmware that has a fault, or in those of them that `only` names."""
+    chosen = [profile for profile in CATALOGUE[name].profiles if only(KNOWN[profile])]
+    return pytest.mark.parametrize("profile", chosen)
 
 
-def gap(reason: str) -> pytest.MarkDecorator:
-    """Mark what the client does not do yet."""
-    return pytest.mark.xfail(strict=True, reason=reason)
+def connects(firmware: FirmwareProfile) -> bool:
+    """Whether a proxy opens links; for tests of what links suffer."""
+    return firmware.connects
 
 
 def address(number: int) -> str:
@@ -158,6 +146,11 @@ class Home:
         return next(radio for radio in self.fleet.radios if radio.name == self.near.name)
 
     @property
+    def slots(self) -> int:
+        """How many links the first proxy can have; none where it only scans."""
+        return self.near.snapshot().limit if self.near.profile.connects else 0
+
+    @property
     def now(self) -> float:
         """The present moment of the clock that the test runs on."""
         return asyncio.get_running_loop().time()
@@ -214,6 +207,16 @@ class Home:
             BleakClientWithServiceCache, device, f"device {number}", self._dropped, **options
         )
 
+    async def links(self, count: int = 1) -> list[BleakClientWithServiceCache]:
+        """Connect the first devices: as many as are asked for and the first proxy has slots for."""
+        return [await self.connect(number) for number in range(1, min(count, self.slots) + 1)]
+
+    async def cut_off(self, links: Sequence[BleakClient], within: float) -> None:
+        """Wait until links of the first proxy are over; each is told once."""
+        await until(lambda: not any(link.is_connected for link in links), within)
+        await asyncio.sleep(0.1)
+        assert self.drops == [link.address for link in links]
+
     async def attempt(self, number: int = 1) -> BleakClientWithServiceCache:
         """Make a single attempt to connect a device."""
         device = await self.fleet.find_device(address(number), timeout=60.0)
@@ -231,11 +234,20 @@ class Home:
         assert self.virtual.air.drop_link(address(number), reason)
 
     async def works(self, number: int = 1, *, within: float = 30.0) -> None:
-        """Check that a device can be connected, read and disconnected."""
+        """Check that a device is heard, and can be connected, read and disconnected, if any can."""
         async with asyncio.timeout(within):
+            await self.hears(number)
+            if not self.slots:
+                return
             client = await self.connect(number)
             assert await client.read_gatt_char(VALUE) == b"value"
             await client.disconnect()
+
+    async def hears(self, number: int = 1) -> None:
+        """Wait for the next advertisement of a device."""
+        async for device, _ in self.fleet.advertisements():
+            if device.address == address(number):
+                return
 
     async def all_free(self, within: float = 30.0) -> None:
         """Wait until every proxy, and the fleet, know of no slot that is held.

@@ -62,7 +62,7 @@ class Users:
 
 
 @pytest.mark.parametrize(
-    ("profile", "seed"), [("2025.5", 0), ("2026.6.5", 1), ("2026.8", 2), ("2026.10", 3)]
+    ("profile", "seed"), [("2025.5", 0), ("2026.6.5", 1), ("2026.8", 2), ("2026.10", 3), ("rp2", 4)]
 )
 async def test_chaos(open_home: OpenHome, profile: str, seed: int) -> None:
     """No call hangs, no error is untyped, each link ends once, and every slot comes back."""

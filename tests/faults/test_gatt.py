@@ -7,10 +7,20 @@ import asyncio
 import pytest
 from bleak.exc import BleakError
 
-from proxyconn import ErrorKind, GATTError, LinkError
+from proxyconn import ErrorKind, GATTError, LinkError, RadioState
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
 from proxyconn_virtual.fault_catalogue import FaultName as Name
-from tests.faults.conftest import ECHO, OTHER, SECRET, VALUE, Home, OpenHome, in_profiles, until
+from tests.faults.conftest import (
+    ECHO,
+    OTHER,
+    SECRET,
+    VALUE,
+    Home,
+    OpenHome,
+    connects,
+    in_profiles,
+    until,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -20,7 +30,7 @@ def asked_for_services(home: Home) -> int:
     return home.near.snapshot().received.get("BluetoothGATTGetServicesRequest", 0)
 
 
-@in_profiles(Name.FRAME_LOSS)
+@in_profiles(Name.FRAME_LOSS, connects)
 async def test_frame_loss(open_home: OpenHome, profile: str) -> None:
     """A lost answer costs its request a time-out, no more: no wrong value, no lost slot."""
     home = await open_home(Name.FRAME_LOSS, profile)
@@ -44,7 +54,7 @@ async def test_frame_loss(open_home: OpenHome, profile: str) -> None:
     await home.all_free()
 
 
-@in_profiles(Name.FRAME_LOSS)
+@in_profiles(Name.FRAME_LOSS, connects)
 async def test_frame_loss_of_all(open_home: OpenHome, profile: str) -> None:
     """While every answer is lost each call ends by its time-out, and then all is well."""
     home = await open_home(Name.FRAME_LOSS, profile)
@@ -57,6 +67,21 @@ async def test_frame_loss_of_all(open_home: OpenHome, profile: str) -> None:
     assert await client.read_gatt_char(OTHER) == b"other"
     home.record("read again")
     await client.disconnect()
+    await home.all_free()
+
+
+@in_profiles(Name.FRAME_LOSS)
+async def test_frame_loss_while_scanning(open_home: OpenHome, profile: str) -> None:
+    """Advertisements that get lost cost no more than themselves."""
+    home = await open_home(Name.FRAME_LOSS, profile)
+    undo = home.strike(0.5)
+    for _ in range(20):
+        async with asyncio.timeout(30.0):
+            await home.hears()
+        assert home.radio.state is RadioState.READY
+    home.record("heard again")
+    undo()
+    await home.works()
     await home.all_free()
 
 

@@ -73,17 +73,18 @@ async def test_stale_subscriber_is_told(open_home: OpenHome, profile: str) -> No
 async def test_subscriber_stolen(open_home: OpenHome, profile: str) -> None:
     """A subscription that was taken away is noticed and taken back; links are told or kept."""
     home = await open_home(Name.SUBSCRIBER_STOLEN, profile)
-    client = await home.connect()
+    links = await home.links()
     seen = Seen(home)
     home.strike(1)
     await until(lambda: seen.subscriptions > 0, WATCHDOG)
     home.record("subscribed again")
     await home.ready(10.0)
-    if client.is_connected:
-        assert await client.read_gatt_char(VALUE) == b"value"
-        await client.disconnect()
+    for client in links:
+        if client.is_connected:
+            assert await client.read_gatt_char(VALUE) == b"value"
+            await client.disconnect()
     await asyncio.sleep(0.1)
-    assert home.drops == [address(1)]
+    assert home.drops == [client.address for client in links]
     await home.works()
     await home.all_free()
 
@@ -94,9 +95,11 @@ async def test_subscriber_stolen_for_ever(open_home: OpenHome, profile: str) -> 
     home = await open_home(Name.SUBSCRIBER_STOLEN, profile)
     seen = Seen(home)
     undo = home.strike(10_000)
-    await until(lambda: seen.subscriptions > 0, 60.0)
+    # A proxy without slots answers no question that would show it: its silence does.
+    patience = 60.0 if home.slots else 2 * WATCHDOG
+    await until(lambda: seen.subscriptions > 0, patience)
     await asyncio.sleep(1.0)
-    await until(lambda: home.radio.state is RadioState.ROBBED, 60.0)
+    await until(lambda: home.radio.state is RadioState.ROBBED, patience)
     home.record("told to be robbed, and left to the other client")
     await asyncio.sleep(600.0)
     assert 1 <= seen.subscriptions <= 3
@@ -117,21 +120,19 @@ async def test_never_unsubscribes(open_home: OpenHome, profile: str) -> None:
     await home.fleet.aclose()
     await asyncio.sleep(1.0)
     assert "UnsubscribeBluetoothLEAdvertisementsRequest" not in home.near.snapshot().received
-    assert home.near.snapshot().free == 3
+    assert home.near.snapshot().free == home.near.snapshot().limit
 
 
 @in_profiles(Name.UNSUBSCRIBE_KILLS_LINKS)
 async def test_unsubscribe_kills_links(open_home: OpenHome, profile: str) -> None:
     """A subscription that ends silently is noticed, and so is the end of the links."""
     home = await open_home(Name.UNSUBSCRIBE_KILLS_LINKS, profile)
-    client = await home.connect()
+    links = await home.links()
     seen = Seen(home)
     home.strike()
     await until(lambda: seen.subscriptions > 0, WATCHDOG)
-    await until(lambda: not client.is_connected, 10.0)
+    await home.cut_off(links, 10.0)
     home.record("subscribed again")
-    await asyncio.sleep(0.1)
-    assert home.drops == [address(1)]
     await home.works()
     await home.all_free()
 
@@ -140,16 +141,18 @@ async def test_unsubscribe_kills_links(open_home: OpenHome, profile: str) -> Non
 async def test_silent_scanner(open_home: OpenHome, profile: str) -> None:
     """A proxy that hears nothing is told to be silent; its links go on; it may recover."""
     home = await open_home(Name.SILENT_SCANNER, profile, devices=2)
-    client = await home.connect()
+    links = await home.links()
     undo = home.strike()
     await until(lambda: home.radio.state is RadioState.SILENT, WATCHDOG)
     home.record("told to be silent")
-    assert client.is_connected
-    assert await client.read_gatt_char(VALUE) == b"value"
+    for client in links:
+        assert await client.read_gatt_char(VALUE) == b"value"
     undo()
     await home.ready(WATCHDOG)
-    assert client.is_connected
-    await client.disconnect()
+    await home.hears(2)
+    for client in links:
+        assert client.is_connected
+        await client.disconnect()
     await home.all_free()
 
 
@@ -180,11 +183,11 @@ async def test_half_open_tcp(open_home: OpenHome, profile: str) -> None:
     The first look may come up to 40 s after the last message, and waits 90 s for an answer.
     """
     home = await open_home(Name.HALF_OPEN_TCP, profile)
-    client = await home.connect()
+    links = await home.links()
+    seen = Seen(home)
     home.strike()
-    await until(lambda: not client.is_connected, 135.0)
-    await asyncio.sleep(0.1)
-    assert home.drops == [address(1)]
+    await until(lambda: seen.hellos > 0, 135.0)
+    await home.cut_off(links, 0.0)
     await home.ready(230.0)
     await home.works(within=60.0)
     home.record("connected again")
@@ -195,7 +198,7 @@ async def test_half_open_tcp(open_home: OpenHome, profile: str) -> None:
 async def test_flapping(open_home: OpenHome, profile: str) -> None:
     """Connections that break again and again are made less and less often, and leave nothing."""
     home = await open_home(Name.FLAPPING, profile)
-    client = await home.connect()
+    links = await home.links()
     seen = Seen(home)
     undo = home.strike(0.5)
     await asyncio.sleep(300.0)
@@ -205,9 +208,9 @@ async def test_flapping(open_home: OpenHome, profile: str) -> None:
     await home.works(within=60.0)
     home.record("connected again")
     assert flaps < 60, f"{flaps} connections in 300 s"
-    assert not client.is_connected
+    assert not any(client.is_connected for client in links)
     await home.all_free()
-    assert len(home.drops) == 2
+    assert len(home.drops) == 2 * len(links)
 
 
 @in_profiles(Name.SLOT_LIMIT_TCP)
@@ -239,13 +242,11 @@ async def test_wrong_key_or_mode(
     """A key that does not fit is told, and tried again, without haste."""
     spec = {"noise_psk": None} if plaintext else {}
     home = await open_home(name, profile, **spec)
-    client = await home.connect()
+    links = await home.links()
     undo = home.strike()
     await until(lambda: home.radio.state is RadioState.WRONG_KEY, 15.0)
     home.record("told to have another key")
-    assert not client.is_connected
-    await asyncio.sleep(0.1)
-    assert home.drops == [address(1)]
+    await home.cut_off(links, 0.0)
     connections = home.near.server.accepted
     await asyncio.sleep(300.0)
     assert home.near.server.accepted - connections <= 12

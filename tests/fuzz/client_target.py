@@ -17,7 +17,7 @@ from proxyconn import (
     establish_connection,
 )
 from proxyconn_esphome.backend import ESPHomeRadio
-from proxyconn_virtual.firmware.profiles import PLATFORMS, PROFILES
+from proxyconn_virtual.firmware.profiles import KNOWN
 from proxyconn_virtual.peripheral import (
     CharacteristicSpec,
     Peripheral,
@@ -33,7 +33,7 @@ from .world import BrokenError, run
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 
-FIRMWARE = (*PROFILES, *PLATFORMS)
+FIRMWARE = tuple(KNOWN)
 """What the proxy runs: an ESP32 of every release, a Pico W, a BK72xx, which only listens."""
 
 READ = "0000fff1-0000-1000-8000-00805f9b34fb"

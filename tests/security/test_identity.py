@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from proxyconn.radio import FleetOptions
 from proxyconn_esphome import ProxySession
 from proxyconn_esphome.backend import ESPHomeBackend
 from proxyconn_esphome.wire.mdns import FoundDevice
+from proxyconn_virtual.firmware.profiles import NEWEST, PLATFORMS
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 from tests.esphome.conftest import until
@@ -25,10 +27,15 @@ KEY, OTHER_KEY = new_noise_psk(), new_noise_psk()
 MAC, OTHER_MAC = "AA:BB:CC:00:00:01", "AA:BB:CC:00:00:02"
 
 
+every_kind = pytest.mark.parametrize("profile", [NEWEST, *PLATFORMS])
+"""With the newest firmware of every chip."""
+
+
 @asynccontextmanager
-async def proxies(*specs: ProxySpec) -> AsyncIterator[list[VirtualProxy]]:
-    """Run virtual proxies among no devices."""
-    async with VirtualFleet(specs, [], announce=False) as fleet:
+async def proxies(profile: str, *specs: ProxySpec) -> AsyncIterator[list[VirtualProxy]]:
+    """Run virtual proxies of one firmware among no devices."""
+    own = [replace(spec, profile=profile) for spec in specs]
+    async with VirtualFleet(own, [], announce=False) as fleet:
         yield list(fleet.proxies.values())
 
 
@@ -54,14 +61,15 @@ def ready(hub: Hub) -> list[str]:
     return [radio.name for radio in hub.radios if radio.state is RadioState.READY]
 
 
+@every_kind
 @pytest.mark.parametrize("key", [KEY, None], ids=["noise", "plaintext"])
-async def test_another_mac_at_the_known_address_is_refused(key: str | None) -> None:
+async def test_another_mac_at_the_known_address_is_refused(profile: str, key: str | None) -> None:
     """A session goes on with the device that it began with, and with no other."""
     specs = (
         ProxySpec(name="kitchen", noise_psk=key, mac=MAC),
         ProxySpec(name="kitchen ", noise_psk=key, mac=OTHER_MAC),
     )
-    async with proxies(*specs) as [first, second]:
+    async with proxies(profile, *specs) as [first, second]:
         second.name = first.name
         async with ProxySession(Proxy(first.host, first.port, key)) as session:
             await session.ready(30)
@@ -75,19 +83,21 @@ async def test_another_mac_at_the_known_address_is_refused(key: str | None) -> N
             assert "SubscribeBluetoothLEAdvertisementsRequest" not in second.snapshot().received
 
 
+@every_kind
 @pytest.mark.parametrize("key", [KEY, None], ids=["noise", "plaintext"])
-async def test_another_name_at_the_known_address_is_refused(key: str | None) -> None:
+async def test_another_name_at_the_known_address_is_refused(profile: str, key: str | None) -> None:
     """A proxy that was named is that one."""
-    async with proxies(ProxySpec(name="bedroom", noise_psk=key, mac=MAC)) as [proxy]:
+    async with proxies(profile, ProxySpec(name="bedroom", noise_psk=key, mac=MAC)) as [proxy]:
         async with ProxySession(Proxy(proxy.host, proxy.port, key, name="kitchen")) as session:
             with pytest.raises(RadioUnavailableError, match="another device answers"):
                 await session.ready(30)
         assert "SubscribeBluetoothLEAdvertisementsRequest" not in proxy.snapshot().received
 
 
-async def test_announced_mac_must_be_that_of_the_device() -> None:
+@every_kind
+async def test_announced_mac_must_be_that_of_the_device(profile: str) -> None:
     """A device that mDNS announced under one address and that says another is refused."""
-    async with proxies(ProxySpec(name="kitchen", noise_psk=KEY, mac=OTHER_MAC)) as [proxy]:
+    async with proxies(profile, ProxySpec(name="kitchen", noise_psk=KEY, mac=OTHER_MAC)) as [proxy]:
         options = FleetOptions(discover=False, noise_psk=KEY)
         async with backend(options) as (found_by, hub):
             mac = MAC.replace(":", "").lower()
@@ -96,13 +106,14 @@ async def test_announced_mac_must_be_that_of_the_device() -> None:
             assert not ready(hub)
 
 
-async def test_device_without_key_does_not_keep_out_the_one_that_has_it() -> None:
+@every_kind
+async def test_device_without_key_does_not_keep_out_the_one_that_has_it(profile: str) -> None:
     """Anybody can announce the MAC address of a proxy that encrypts, and be there first."""
     specs = (
         ProxySpec(name="usurper", mac=MAC),
         ProxySpec(name="kitchen", noise_psk=KEY, mac=MAC),
     )
-    async with proxies(*specs) as [usurper, kitchen]:
+    async with proxies(profile, *specs) as [usurper, kitchen]:
         options = FleetOptions(discover=False, noise_psk={"kitchen": KEY})
         async with backend(options) as (found_by, hub):
             found_by.device_found(announced(usurper))
@@ -114,13 +125,14 @@ async def test_device_without_key_does_not_keep_out_the_one_that_has_it() -> Non
             assert ready(hub) == ["kitchen"]
 
 
-async def test_device_without_key_does_not_displace_the_one_that_has_it() -> None:
+@every_kind
+async def test_device_without_key_does_not_displace_the_one_that_has_it(profile: str) -> None:
     """Nor may it take the place of a proxy with a key that is away for a while."""
     specs = (
         ProxySpec(name="usurper", mac=MAC),
         ProxySpec(name="kitchen", noise_psk=KEY, mac=MAC),
     )
-    async with proxies(*specs) as [usurper, kitchen]:
+    async with proxies(profile, *specs) as [usurper, kitchen]:
         await kitchen.stop()
         named = Proxy(kitchen.host, kitchen.port, KEY, name="kitchen")
         options = FleetOptions(proxies=(named,), discover=False)

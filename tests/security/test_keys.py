@@ -11,17 +11,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from bleak.exc import BleakError
 
 from proxyconn import (
     BleakClientWithServiceCache,
     Fleet,
     InvalidKeyError,
     Proxy,
-    RadioUnavailableError,
     establish_connection,
 )
 from proxyconn.cli.config_file import ConfigError, parse_config
 from proxyconn.radio import FleetOptions
+from proxyconn_virtual.firmware.profiles import NEWEST, PLATFORMS
 from proxyconn_virtual.fleet import VirtualFleet
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy, new_noise_psk
 from tests.esphome.clocked import device
@@ -73,9 +74,9 @@ def logged() -> Iterator[Everything]:
 
 
 @asynccontextmanager
-async def proxy(key: str | None) -> AsyncIterator[VirtualProxy]:
+async def proxy(profile: str, key: str | None) -> AsyncIterator[VirtualProxy]:
     """Run a virtual proxy."""
-    spec = ProxySpec(name="kitchen", noise_psk=key)
+    spec = ProxySpec(name="kitchen", noise_psk=key, profile=profile)
     async with VirtualFleet([spec], [device()], announce=False) as fleet:
         yield fleet.proxies["kitchen"]
 
@@ -91,7 +92,7 @@ async def use(one: VirtualProxy, key: str | None) -> tuple[str, list[BaseExcepti
             found = await fleet.find_device(address(1), timeout=5)
             client = await establish_connection(BleakClientWithServiceCache, found, "device")
             await client.disconnect()
-        except RadioUnavailableError as error:
+        except BleakError as error:
             errors.append(error)
         try:
             unheard = fleet.known_device("C4:00:00:00:00:77", 1)
@@ -107,16 +108,17 @@ async def use(one: VirtualProxy, key: str | None) -> tuple[str, list[BaseExcepti
 
 
 @pytest.mark.looptime
+@pytest.mark.parametrize("profile", [NEWEST, *PLATFORMS])
 @pytest.mark.parametrize(
     ("set_key", "given_key"),
     [(KEY, KEY), (KEY, WRONG), (None, KEY), (KEY, None)],
     ids=["right key", "wrong key", "proxy without a key", "no key"],
 )
 async def test_key_stays_where_it_is(
-    set_key: str | None, given_key: str | None, logged: Everything
+    profile: str, set_key: str | None, given_key: str | None, logged: Everything
 ) -> None:
     """Neither log nor repr nor diagnostics nor error, with every local variable, shows it."""
-    async with proxy(set_key) as one:
+    async with proxy(profile, set_key) as one:
         seen, errors = await use(one, given_key)
     assert errors
     assert len(logged.lines) > 10

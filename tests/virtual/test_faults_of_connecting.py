@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from proxyconn_virtual.fault_catalogue import CATALOGUE
 from proxyconn_virtual.fault_catalogue import FaultName as Name
+from proxyconn_virtual.firmware.profiles import PROFILES
 from proxyconn_virtual.named_faults.model import FOREIGN
 from tests.virtual.conftest import DISCONNECT, FIRST, WITH_CACHE, WITHOUT_CACHE, Bench, api
 from tests.virtual.fault_scene import UP, Check, Scene, cases, down, scene
@@ -337,7 +337,7 @@ async def test_fault_of_connecting(bench: Bench, name: Name, profile: str) -> No
     await CHECKS[name](await scene(bench, profile))
 
 
-@pytest.mark.parametrize("profile", CATALOGUE[Name.LATE_DISCONNECT_EVENT].profiles)
+@pytest.mark.parametrize("profile", PROFILES)
 async def test_a_late_event_and_an_attempt(bench: Bench, profile: str) -> None:
     """What ended the last link ends an attempt as well, and its slot is free again."""
     s = await scene(bench, profile)

@@ -179,6 +179,9 @@ PROFILES: Final[Mapping[str, FirmwareProfile]] = MappingProxyType(
 PLATFORMS: Final[Mapping[str, FirmwareProfile]] = MappingProxyType({"rp2": _RP2, "bk72xx": _BK72XX})
 """Profiles of chips other than the ESP32, with the newest firmware: Pico W, and BK72xx."""
 
+KNOWN: Final[Mapping[str, FirmwareProfile]] = MappingProxyType({**PROFILES, **PLATFORMS})
+"""Every profile by name."""
+
 NEWEST: Final = "2026.10"
 """The profile of the newest firmware, which virtual proxies have if nothing else is said."""
 
@@ -187,8 +190,7 @@ def profile(name: str | FirmwareProfile) -> FirmwareProfile:
     """Return a profile by its name, or itself. Raises ValueError for an unknown name."""
     if isinstance(name, FirmwareProfile):
         return name
-    known = {**PROFILES, **PLATFORMS}
     try:
-        return known[name]
+        return KNOWN[name]
     except KeyError:
-        raise ValueError(f"no profile {name!r}; known: {', '.join(known)}") from None
+        raise ValueError(f"no profile {name!r}; known: {', '.join(KNOWN)}") from None

@@ -15,11 +15,13 @@ from proxyconn_virtual.firmware.profiles import FirmwareProfile
 from proxyconn_virtual.firmware.slots import DEFAULT_MTU, SlotState
 from proxyconn_virtual.named_faults.model import (
     FOREIGN,
+    UNTIL_2026_7,
     Argument,
     Fault,
     Kind,
     Stage,
     Undo,
+    Where,
     everywhere,
     until_2026_7,
 )
@@ -225,6 +227,7 @@ def _double_false(stage: Stage) -> Undo:
 
 
 _EVERY: Final = Argument(Kind.COUNT, "how many connects; without it, every one")
+_TOLD_TWICE: Final = Where(told_twice, "it tells the end of a link once")
 
 FAULTS: Final = (
     Fault(
@@ -233,7 +236,7 @@ FAULTS: Final = (
         source="fire-and-forget sends up to ESPHome 2026.7; retried since 2026.8 (PR 17895)",
         switch=_lost_disconnect,
         argument=ONE_DEVICE,
-        exists=until_2026_7,
+        exists=UNTIL_2026_7,
     ),
     Fault(
         name="connect_silent",
@@ -241,7 +244,7 @@ FAULTS: Final = (
         source="ble_client_base.cpp: an open call that fails at once sends nothing",
         switch=lambda stage: stage.add(_Silent(stage.count)),
         argument=ONE_DEVICE,
-        exists=until_2026_7,
+        exists=UNTIL_2026_7,
     ),
     Fault(
         name="connected_never",
@@ -270,7 +273,7 @@ FAULTS: Final = (
         source="bluetooth_connection.cpp since ESPHome 2025.8: at DISCONNECT_EVT and at CLOSE_EVT",
         switch=_double_false,
         argument=Argument(Kind.SECONDS, "how long new links live", 1.0),
-        exists=told_twice,
+        exists=_TOLD_TWICE,
         always=told_twice,
     ),
     Fault(
@@ -279,7 +282,7 @@ FAULTS: Final = (
         source="ESPHome PR 10303 (2025.8): the slot is freed at CLOSE_EVT, after 10 s at most",
         switch=lambda stage: stage.add(_Late(RadioEvent.CLOSE, stage.number)),
         argument=Argument(Kind.SECONDS, "how long the slot is held", 8.0),
-        exists=told_twice,
+        exists=_TOLD_TWICE,
     ),
     Fault(
         name="false_133_after_reason",
@@ -287,7 +290,7 @@ FAULTS: Final = (
         source="bluetooth_connection.cpp: OPEN_EVT and CLOSE_EVT of a failed open both report",
         switch=_two_notices,
         argument=Argument(Kind.SECONDS, "between the two notices", 0.5),
-        exists=until_2026_7,
+        exists=UNTIL_2026_7,
         always=until_2026_7,
     ),
     Fault(
@@ -303,7 +306,7 @@ FAULTS: Final = (
         text="connected=true carries MTU 0, as if an earlier connect had opened the link.",
         source="bluetooth_proxy.cpp: a connect for a link that is up is answered with MTU 0",
         switch=lambda stage: stage.add(_Mtu(0, cached_only=False)),
-        exists=until_2026_7,
+        exists=UNTIL_2026_7,
         always=until_2026_7,
     ),
     Fault(
@@ -312,7 +315,7 @@ FAULTS: Final = (
         source="ble_client_base.cpp keeps the MTU of a slot",
         switch=lambda stage: stage.add(_Mtu(stage.count or 0, cached_only=True)),
         argument=Argument(Kind.NUMBER, "MTU, bytes", 517),
-        exists=until_2026_7,
+        exists=UNTIL_2026_7,
         always=until_2026_7,
     ),
     Fault(
@@ -320,6 +323,7 @@ FAULTS: Final = (
         text="A connect with cache reports MTU 23, whatever was negotiated.",
         source="the exchange is not reported; until ESPHome 2026.7 a slot begins with 23",
         switch=lambda stage: stage.add(_Mtu(DEFAULT_MTU, cached_only=True)),
+        exists=Where(lambda profile: not profile.mtu_first, "a link is told with its true MTU"),
         always=lambda profile: profile.backend,
     ),
     Fault(
@@ -327,6 +331,7 @@ FAULTS: Final = (
         text="Every attempt waits while one to a device that is not there, in another slot, fails.",
         source="bluetooth_connection.cpp opens one link at a time",
         switch=lambda stage: stage.add(_Ahead(stage)),
+        exists=Where(lambda profile: profile.max_slots > 1, "it has one slot"),
         argument=Argument(Kind.SECONDS, "how long the other attempt lasts", 20.0),
         always=everywhere,
     ),

@@ -20,6 +20,7 @@ from proxyconn_virtual.named_faults.model import (
     Kind,
     Stage,
     Undo,
+    Where,
     everywhere,
     together,
 )
@@ -194,13 +195,14 @@ FAULTS: Final = (
         source="ESP-IDF keeps discovered services in flash (`cache_services`)",
         switch=lambda stage: stage.add(_Stale(stage, stage.count or 0)),
         argument=Argument(Kind.NUMBER, "the error: ATT 1, 3 or 10", 1),
+        exists=Where(lambda profile: profile.cache_clearing, "it has no cache that can be cleared"),
     ),
     Fault(
         name="unpair_85",
         text="An unpair request is answered with a pairing response; switching it on adds nothing.",
         source="bluetooth_proxy.cpp up to ESPHome 2026.7; answered with message 86 since 2026.8",
         switch=lambda stage: together(),
-        exists=lambda profile: not profile.unpair_response,
+        exists=Where(lambda profile: not profile.unpair_response, "it answers UNPAIR with 86"),
         always=lambda profile: not profile.unpair_response,
     ),
 )

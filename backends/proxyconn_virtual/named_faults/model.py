@@ -15,7 +15,7 @@ from proxyconn_native_api.listener import ApiServer
 from proxyconn_virtual.events import ProxyEvent
 from proxyconn_virtual.faults import Injector, Injectors
 from proxyconn_virtual.firmware.bluetooth import Bluetooth
-from proxyconn_virtual.firmware.profiles import PROFILES, FirmwareProfile
+from proxyconn_virtual.firmware.profiles import KNOWN, FirmwareProfile
 from proxyconn_virtual.firmware.spec import ProxySpec
 from proxyconn_virtual.firmware.subscription import Subscription
 
@@ -204,6 +204,26 @@ def until_2026_7(profile: FirmwareProfile) -> bool:
     return not profile.backend
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which firmware has a fault.
+
+    Attributes:
+        holds: whether one has it.
+        otherwise: why the others have it not, in a few words.
+    """
+
+    holds: Callable[[FirmwareProfile], bool]
+    otherwise: str
+
+
+EVERYWHERE: Final = Where(everywhere, "")
+UNTIL_2026_7: Final = Where(until_2026_7, "since 2026.8 slot and stack have a state each")
+
+ONLY_SCANS: Final = "it opens no connections"
+"""Why a proxy that only scans has no fault of links."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One fault.
@@ -214,7 +234,7 @@ class Fault:
         source: how it is known: ESPHome release or pull request, or code it follows from.
         switch: switches it on, and returns what switches it off.
         argument: what it takes, if anything.
-        exists: whether a firmware has it.
+        exists: which firmware has it.
         always: whether a firmware is like that by itself; then the fault forces the occasion, or
             does nothing if `text` does not say so.
         lasting: what it did outlives it until the proxy restarts.
@@ -227,7 +247,7 @@ class Fault:
     source: str
     switch: Callable[[Stage], Undo]
     argument: Argument | None = None
-    exists: Callable[[FirmwareProfile], bool] = everywhere
+    exists: Where = EVERYWHERE
     always: Callable[[FirmwareProfile], bool] = nowhere
     lasting: bool = False
     needs_key: bool = False
@@ -235,13 +255,13 @@ class Fault:
 
     @property
     def profiles(self) -> tuple[str, ...]:
-        """Names of the firmware profiles of an ESP32 that have it."""
-        return tuple(name for name, profile in PROFILES.items() if self.exists(profile))
+        """Names of the firmware profiles that have it."""
+        return tuple(name for name, profile in KNOWN.items() if self.why_not(profile) is None)
 
     @property
     def always_in(self) -> tuple[str, ...]:
         """Names of the firmware profiles that are like that by themselves."""
-        return tuple(name for name in self.profiles if self.always(PROFILES[name]))
+        return tuple(name for name in self.profiles if self.always(KNOWN[name]))
 
     def switch_on(
         self, proxy: FaultyProxy, given: str | float | None = None, *, seed: int = 0
@@ -260,22 +280,23 @@ class Fault:
 
         return once
 
+    def why_not(self, firmware: FirmwareProfile) -> str | None:
+        """Return why a proxy with this firmware cannot have it, in a few words; None if it can."""
+        if not firmware.connects and not self.of_scanners:
+            return ONLY_SCANS
+        return None if self.exists.holds(firmware) else self.exists.otherwise
+
     def possible(self, firmware: FirmwareProfile, *, encrypted: bool) -> bool:
         """Whether a proxy with this firmware, and a key or not, can have it."""
-        return (
-            self.exists(firmware)
-            and (firmware.connects or self.of_scanners)
-            and (encrypted or not self.needs_key)
-        )
+        return self.why_not(firmware) is None and (encrypted or not self.needs_key)
 
     def check(self, firmware: FirmwareProfile, *, encrypted: bool) -> None:
         """Raise FaultError if a proxy with this firmware, and a key or not, cannot have it."""
-        if not firmware.connects and not self.of_scanners:
-            raise FaultError(f"a {firmware.platform} opens no connections: no fault {self.name!r}")
-        if not self.exists(firmware):
+        why_not = self.why_not(firmware)
+        if why_not is not None:
             raise FaultError(
-                f"ESPHome {firmware.version} has no fault {self.name!r}; "
-                f"these have: {', '.join(self.profiles)}"
+                f"ESPHome {firmware.version} on {firmware.platform} has no fault {self.name!r}: "
+                f"{why_not}; these have: {', '.join(self.profiles)}"
             )
         if self.needs_key and not encrypted:
             raise FaultError(f"fault {self.name!r} needs a proxy that encrypts")

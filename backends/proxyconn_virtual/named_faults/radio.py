@@ -10,7 +10,15 @@ from proxyconn_virtual.events import Disconnected, ProxyEvent
 from proxyconn_virtual.faults import Injector, Loss, RadioEvent
 from proxyconn_virtual.firmware.link import REASON_NO_ANSWER
 from proxyconn_virtual.named_faults.connections import ONE_DEVICE, Drops
-from proxyconn_virtual.named_faults.model import Argument, Fault, Kind, Stage, Undo, together
+from proxyconn_virtual.named_faults.model import (
+    Argument,
+    Fault,
+    Kind,
+    Stage,
+    Undo,
+    Where,
+    together,
+)
 from proxyconn_virtual.peripheral import Outcome
 
 _SUPERVISION: Final = 0x08
@@ -129,6 +137,8 @@ FAULTS: Final = (
         source="ESPHome PR 10303 (2025.8): until then the slot was free before the link was",
         switch=_instant_reconnect,
         argument=Argument(Kind.SECONDS, "how long after the end of a link", 0.5),
-        exists=lambda profile: profile.freed_at_disconnect,
+        exists=Where(
+            lambda profile: profile.freed_at_disconnect, "a slot is held until its link is closed"
+        ),
     ),
 )

@@ -21,6 +21,7 @@ from proxyconn_virtual.named_faults.model import (
     Kind,
     Stage,
     Undo,
+    Where,
     everywhere,
     together,
 )
@@ -190,7 +191,9 @@ FAULTS: Final = (
         source="bluetooth_proxy.cpp: the first subscriber wins, and is dropped after 150 s",
         switch=_stale_subscriber,
         argument=Argument(Kind.SECONDS, "until it lets go", 150.0),
-        exists=lambda profile: not profile.newest_subscriber_wins,
+        exists=Where(
+            lambda profile: not profile.newest_subscriber_wins, "the newest subscriber wins"
+        ),
         of_scanners=True,
     ),
     Fault(
@@ -201,7 +204,7 @@ FAULTS: Final = (
         argument=Argument(
             Kind.COUNT, f"how often it takes it, each {_AGAIN:g} s after it was taken back", 1
         ),
-        exists=lambda profile: profile.newest_subscriber_wins,
+        exists=Where(lambda profile: profile.newest_subscriber_wins, "the first subscriber stays"),
         of_scanners=True,
     ),
     Fault(
@@ -210,6 +213,7 @@ FAULTS: Final = (
         source="bluetooth_proxy.cpp loop(): links are closed without a subscriber",
         switch=_unsubscribe,
         always=everywhere,
+        of_scanners=True,
     ),
     Fault(
         name="silent_scanner",

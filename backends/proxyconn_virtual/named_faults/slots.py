@@ -15,13 +15,13 @@ from proxyconn_virtual.firmware.link import REASON_NO_ANSWER
 from proxyconn_virtual.named_faults.connections import ONE_DEVICE
 from proxyconn_virtual.named_faults.model import (
     FOREIGN,
+    UNTIL_2026_7,
     Argument,
     Fault,
     Kind,
     Stage,
     Undo,
     together,
-    until_2026_7,
 )
 from proxyconn_virtual.peripheral import Outcome
 
@@ -92,7 +92,7 @@ FAULTS: Final = (
         text="A device that connects gets a second slot as well, which only a disconnect frees.",
         source="bluetooth_proxy.cpp takes the first slot that matches or is free",
         switch=_duplicate_slot,
-        exists=until_2026_7,
+        exists=UNTIL_2026_7,
     ),
     Fault(
         name="slot_mismatch",

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from proxyconn_virtual.fault_catalogue import CATALOGUE, Fault, find_fault
-from proxyconn_virtual.firmware.profiles import PROFILES
+from proxyconn_virtual.firmware.profiles import KNOWN
 from proxyconn_virtual.firmware.profiles import profile as find_profile
 from proxyconn_virtual.named_faults.model import FaultError
 from proxyconn_virtual.proxy import VirtualProxy
@@ -82,5 +82,5 @@ def _details(fault: Fault) -> Iterator[str]:
         text = f"{value:g}" if isinstance(value, float) else str(value)
         default = "" if value is None else f"; {text} without it"
         yield f"[dim]{argument.kind.value}: {argument.text}{default}.[/]"
-    if len(fault.profiles) < len(PROFILES):
+    if len(fault.profiles) < len(KNOWN):
         yield f"[dim]Only in {', '.join(fault.profiles)}.[/]"

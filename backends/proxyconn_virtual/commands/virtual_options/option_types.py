@@ -73,8 +73,7 @@ Slots = Annotated[
 Profile = Annotated[
     str | None,
     typer.Option(
-        help=f"Firmware to behave like: {', '.join((*profiles.PROFILES, *profiles.PLATFORMS))}."
-        f" Else {profiles.NEWEST}."
+        help=f"Firmware to behave like: {', '.join(profiles.KNOWN)}. Else {profiles.NEWEST}."
     ),
 ]
 Devices = Annotated[
