@@ -29,7 +29,7 @@ from proxyconn_cluster.joined import Place
 from proxyconn_cluster.members import Members
 from proxyconn_cluster.ownership.keeper import Keeper
 from proxyconn_cluster.ownership.records import OwnedProxy, OwnerState
-from proxyconn_cluster.ownership.succession import succeed
+from proxyconn_cluster.ownership.succession import Succession, succeed
 from proxyconn_cluster.serving.serving import shared
 from proxyconn_cluster.settings import ClusterSettings
 
@@ -165,24 +165,28 @@ async def joined(
         ClusterError: the cluster cannot be used.
     """
     owner = await asyncio.to_thread(new_owner_id, settings.name)
-    async with opened(settings, owner) as bus, _succeeding(folder, owner) as predecessor:
-        member = Membership(bus, owner, predecessor)
+    async with opened(settings, owner) as bus:
+        succession = Succession(None, None)
+        if folder is not None:
+            succession = await asyncio.to_thread(succeed, folder, owner)
+        if succession.predecessor:
+            _LOGGER.info("%s has died, and is succeeded by %s", succession.predecessor, owner)
+        member = Membership(bus, owner, succession.predecessor)
         try:
             await member.start()
             yield member
         finally:
-            await member.aclose()
+            try:
+                await member.aclose()
+            finally:
+                await asyncio.to_thread(_end, succession, member)
 
 
-@asynccontextmanager
-async def _succeeding(folder: Path | None, owner: str) -> AsyncIterator[str | None]:
-    if folder is None:
-        yield None
-        return
-    succession = await asyncio.to_thread(succeed, folder, owner)
-    if succession.predecessor:
-        _LOGGER.info("%s has died, and is succeeded by %s", succession.predecessor, owner)
-    try:
-        yield succession.predecessor
-    finally:
+def _end(succession: Succession, member: Membership) -> None:
+    """End a run, with whatever of it or of its predecessor may be left in the store; writes."""
+    if succession.predecessor and member.tenure.age < member.tenure.holding.ttl:
+        succession.give_up()
+    elif member.bus.connected:
+        succession.leave()
+    else:
         succession.end()

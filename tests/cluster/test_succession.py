@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 
 from proxyconn_cluster.bus.connection import Bus
+from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import encode
+from proxyconn_cluster.membership import joined
 from proxyconn_cluster.ownership import succession
 from proxyconn_cluster.ownership.records import Lease
 from proxyconn_cluster.ownership.succession import FILE, succeed
+from proxyconn_cluster.settings import ClusterSettings
 
-from .place import Cluster, until
+from .conftest import MakeServer
+from .place import LEASE, Cluster, until
 from .processes import OwnerProcess
 
 LONG = 120.0
@@ -45,6 +49,33 @@ def test_who_ran_before(tmp_path: Path) -> None:
     assert end(tmp_path / "new", "a-1") is None
     assert end(tmp_path / "new", "a-2") == "a-1"
     assert end(tmp_path / "new", "a-3") == "a-2"
+
+
+def test_of_one_that_never_began(tmp_path: Path) -> None:
+    """A run that fails at its start leaves what it has found; one that has left leaves nothing."""
+    end(tmp_path, "a-1")
+    succeed(tmp_path, "a-2").give_up()
+    third = succeed(tmp_path, "a-3")
+    assert third.predecessor == "a-1"
+    third.leave()
+    assert end(tmp_path, "a-4") is None
+
+
+async def test_a_start_that_fails(make_server: MakeServer, tmp_path: Path) -> None:
+    """Whose leases are left is known again to the next; who has left in order is followed by none.
+
+    A broker without a store is one that is being set up.
+    """
+    bare, server = await make_server(jetstream=False), await make_server()
+    await asyncio.to_thread(end, tmp_path, "a-1")
+    for _ in range(2):
+        with pytest.raises(ClusterError):
+            async with joined(ClusterSettings((bare.url,), name="a"), tmp_path):
+                pass
+    async with joined(ClusterSettings((server.url,), name="a", lease=LEASE), tmp_path) as member:
+        assert member.members.buried == "a-1"
+        await asyncio.sleep(1.1 * LEASE)
+    assert await asyncio.to_thread(end, tmp_path, "a-9") is None
 
 
 def test_of_one_that_lives(tmp_path: Path) -> None:

@@ -38,12 +38,32 @@ class Succession:
 
     predecessor: str | None
     _file: IO[str] | None
+    _before: str = ""
 
     def end(self) -> None:
-        """Let go of the lock, after all that was ours; idempotent."""
+        """Let go of the lock, after all that was ours; idempotent. Who comes next succeeds us."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def give_up(self) -> None:
+        """End what has not begun: who comes next succeeds whoever we were to."""
+        self._end_with(self._before)
+
+    def leave(self) -> None:
+        """End with nothing of ours left: who comes next succeeds nobody."""
+        self._end_with("")
+
+    def _end_with(self, text: str) -> None:
+        try:
+            if self._file is not None:
+                self._file.truncate(0)
+                self._file.write(text)
+                self._file.flush()
+        except OSError as exc:
+            _LOGGER.debug("who ran before is not written down: %s", exc)
+        finally:
+            self.end()
 
 
 def succeed(folder: Path, owner: str) -> Succession:
@@ -60,7 +80,8 @@ def succeed(folder: Path, owner: str) -> Succession:
         _LOGGER.debug("%s: nobody's leases are taken over: %s", folder, exc)
         return Succession(None, None)
     try:
-        return Succession(_exchange(file, owner), file)
+        before, predecessor = _exchange(file, owner)
+        return Succession(predecessor, file, before)
     except (OSError, ValueError) as exc:
         # Another run may have the lock: two of one folder are two owners like any other two.
         _LOGGER.debug("%s: nobody's leases are taken over: %s", folder, exc)
@@ -68,8 +89,8 @@ def succeed(folder: Path, owner: str) -> Succession:
         return Succession(None, None)
 
 
-def _exchange(file: IO[str], owner: str) -> str | None:
-    """Lock a file, write down who we are, and return who has done so before us.
+def _exchange(file: IO[str], owner: str) -> tuple[str, str | None]:
+    """Lock a file, write down who we are; return what was there, and who has done so before us.
 
     Raises:
         OSError: somebody else has it, or it cannot be written.
@@ -80,10 +101,10 @@ def _exchange(file: IO[str], owner: str) -> str | None:
     before, here = file.read(MOST_BYTES), _here(file)
     file.truncate(0)
     if here is None:
-        return None
+        return "", None
     file.write(json.dumps({"owner": owner, **here}))
     file.flush()
-    return _predecessor(before, here)
+    return before, _predecessor(before, here)
 
 
 def _here(file: IO[str]) -> dict[str, Any] | None:
