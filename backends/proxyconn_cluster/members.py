@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 
 from proxyconn.callbacks import Callbacks, log_failure
 from proxyconn.radio import ScanWish
 from proxyconn_cluster.bus.connection import Bus, Subscribed
 from proxyconn_cluster.bus.messages import MessageError, OtherVersionError, decode, encode
+from proxyconn_cluster.bus.refused import Refused
 from proxyconn_cluster.bus.subjects import token
 from proxyconn_cluster.exchange.interest import Interest
 from proxyconn_cluster.exchange.status import RadioStatus, Status
@@ -140,8 +142,9 @@ class Members:
         self._tasks: list[asyncio.Task[None]] = []
         self._hurry = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self.began_at = self._loop.time()
-        self._refused: dict[str, tuple[str, float]] = {}
+        self._listens_since = self._loop.time()
+        self._forget_bus: Callable[[], None] | None = None
+        self._refused = Refused(self._loop.time)
         self._told_of: set[str] = set()
         self._number = 0
         self._left: deque[tuple[str, Key]] = deque(maxlen=MOST_LEFT)
@@ -170,15 +173,15 @@ class Members:
     @property
     def troubles(self) -> tuple[str, ...]:
         """Who speaks, and cannot be understood, in sentences that say why."""
-        since = self._loop.time() - max(self.lease, BEATS * BEAT)
-        return tuple(dict.fromkeys(text for text, at in self._refused.values() if at > since))
+        return self._refused.troubles(max(self.lease, BEATS * BEAT))
 
     def is_there(self, name: str, run: str) -> bool:
         """Whether a member is there, or may be, for all that can be known yet."""
         if name == self.buried:
             return False
         known = (name, run) in self._members or (name, run) == (self.name, self.run)
-        return known or self._loop.time() - self.began_at < self.lease
+        listened = self._loop.time() - self._listens_since
+        return known or listened < self.lease or self._refused.is_there(name, run, self.lease)
 
     def may_go(self, name: str, run: str) -> bool:
         """Whether a member has said nothing for so long that it is likely to have gone soon."""
@@ -191,6 +194,7 @@ class Members:
         """Say hello, and begin to listen to the others; once only."""
         if self._tasks:
             return
+        self._forget_bus = self.bus.register_state_callback(self._listen_anew)
         for kind in (MEMBER, OWNER):
             every = self.bus.subjects.of_site("*", kind, "*", "*")
             self._subscribed.append(await self.bus.subscribe(every, self._on_status))
@@ -208,11 +212,18 @@ class Members:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+        if self._forget_bus:
+            self._forget_bus()
+            self._forget_bus = None
         if self._subscribed:
             for one in self._subscribed:
                 await self.bus.unsubscribe(one)
             self._subscribed.clear()
             await self._tell(leaving=True)
+
+    def _listen_anew(self) -> None:
+        """Take it that somebody may have come unheard."""
+        self._listens_since = self._loop.time()
 
     def hurry(self) -> None:
         """Tell the others soon: something has changed."""
@@ -268,6 +279,10 @@ class Members:
             gone=tuple(identity for identity in before if identity not in now),
         )
         await self.bus.publish(self.subject(self._kind), encode(status))
+        if self._kind == OWNER and self._refused.anybody(self.lease):
+            # One of an older version hears owners nowhere, and would take what they hold for free.
+            bare = replace(status, owner=False, hello=False, radios=(), gone=(), interest=None)
+            await self.bus.publish(self.subject(MEMBER), encode(bare))
 
     # The others
 
@@ -277,7 +292,7 @@ class Members:
             status = decode(message.data, Status)
             own = self.bus.subjects.of_site(status.site, kind, status.sender, status.run)
         except OtherVersionError as exc:
-            self._refuse(message.subject, exc)
+            self._refused.take(message.subject, exc)
             return
         except (MessageError, ValueError) as exc:
             _LOGGER.debug("%s: %s", message.subject, exc)
@@ -294,14 +309,6 @@ class Members:
             self._take(status, kind)
             if status.hello:
                 await self._tell(whole=True)
-
-    def _refuse(self, subject: str, error: OtherVersionError) -> None:
-        """Say once of each who cannot be understood."""
-        if subject not in self._refused:
-            if len(self._refused) >= MOST_MEMBERS:
-                return
-            _LOGGER.warning("%s", error)
-        self._refused[subject] = str(error), self._loop.time()
 
     def _say_once(self, about: str, text: str) -> None:
         """Warn of a member, once of each."""
@@ -377,6 +384,7 @@ class Members:
             deaf = passed if not self.bus.connected else max(passed - 2 * LOOK_EVERY, 0.0)
             if deaf > SILENT_AFTER * self.lease and self.bus.connected:
                 _LOGGER.warning("this program has slept for %.1f s", deaf)
+                self._listen_anew()
                 self.woke()
             for key, member in list(self._members.items()):
                 member.heard_at = min(member.heard_at + deaf, now)

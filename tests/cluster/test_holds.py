@@ -8,13 +8,15 @@ from typing import cast
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
+from nats.aio.msg import Msg
 from nats.js.kv import KeyValue
 
 from proxyconn.errors import ErrorKind, LinkError
 from proxyconn.radio import RadioSink, identity_of
 from proxyconn_cluster.bus.errors import ClusterError
-from proxyconn_cluster.bus.messages import encode
+from proxyconn_cluster.bus.messages import decode, encode
 from proxyconn_cluster.bus.subjects import address_token
+from proxyconn_cluster.exchange.status import Status
 from proxyconn_cluster.holds import ANSWERS_WITHIN, CONFIRM_EVERY, FORGOTTEN_AFTER, Held, Holds
 from proxyconn_cluster.members import Members
 from proxyconn_cluster.remote.neighbourhood import Neighbourhood
@@ -110,6 +112,69 @@ async def test_a_link_that_outlives_its_owner_is_waited_for(
     assert asyncio.get_running_loop().time() - began < SHORTEST_LEASE
     await holds.aclose()
     await there.aclose()
+
+
+async def test_what_one_of_an_older_version_holds_is_held(
+    server: NatsServer, make_bus: MakeBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said who is to be updated, and neither takes the other for gone."""
+    bus = await make_bus(server, "new", lease=SHORTEST_LEASE)
+    members, old = Members(bus), await make_bus(server, "old")
+    members.own_radios = list
+    own, heard = bus.subjects.of_site("home", "member", "old", "1"), asyncio.Event()
+
+    async def hear(msg: Msg) -> None:
+        # In version 1.0 members were heard there, and nowhere else.
+        if msg.subject == members.subject("member"):
+            assert not decode(msg.data, Status).owner
+            heard.set()
+
+    async def speak() -> None:
+        while True:
+            said = Status(v=(1, 0), sender="old", site="home", run="1", number=1, lease=9.0)
+            await old.publish(own, encode(said))
+            await asyncio.sleep(SHORTEST_LEASE / 5)
+
+    await old.subscribe(bus.subjects.of_site("*", "member", "*", "*"), hear)
+    bucket = await old.bucket(bus.subjects.bucket("held"), FORGOTTEN_AFTER)
+    entry = encode(Held(v=(1, 0), sender="old", run="1", radio="aa"))
+    await bucket.put(address_token(address(1)), entry)
+    speaking = asyncio.ensure_future(speak())
+    await members.start()
+    holds = Holds(members, nobody, lambda radio, _: False)
+    try:
+        await asyncio.sleep(1.5 * SHORTEST_LEASE)
+        with pytest.raises(LinkError, match="old has it") as caught:
+            await holds.hold(address(1), "bb", 2 * SHORTEST_LEASE)
+        assert caught.value.kind is ErrorKind.IN_USE
+        await asyncio.wait_for(heard.wait(), DEADLINE)
+        assert "'old' speaks version 1.0" in members.troubles[0]
+        assert caplog.text.count("update proxyconn where it runs") == 1
+    finally:
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+    await asyncio.sleep(1.5 * SHORTEST_LEASE)
+    await holds.hold(address(1), "bb", DEADLINE)
+    await holds.aclose()
+    await members.aclose()
+
+
+async def test_who_has_come_while_we_did_not_listen_may_hold(
+    server: NatsServer, make_bus: MakeBus
+) -> None:
+    """Of an entry that is nobody's known here it is not known that it is nobody's."""
+    bus = await make_bus(server, "one", lease=SHORTEST_LEASE)
+    members = Members(bus)
+    await members.start()
+    await asyncio.sleep(1.2 * SHORTEST_LEASE)
+    assert not members.is_there("new", "1")
+    await server.stop()
+    await until(lambda: not bus.connected)
+    await server.start()
+    await until(lambda: bus.connected)
+    assert members.is_there("new", "1")
+    await until(lambda: not members.is_there("new", "1"), 2 * SHORTEST_LEASE)
+    await members.aclose()
 
 
 async def test_a_site_that_is_cut_off_connects_and_enters_it_later(village: Village) -> None:
