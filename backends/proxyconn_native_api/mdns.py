@@ -182,12 +182,8 @@ class Announcer:
             raise AnnounceError(str(exc) or type(exc).__name__) from exc
 
     async def stop(self) -> None:
-        """Say goodbye; idempotent, also after it was cancelled.
-
-        Raises:
-            AnnounceError: it cannot be said.
-        """
-        zeroconf = self._zeroconf
+        """Say goodbye; idempotent. Raises AnnounceError if that cannot be said."""
+        zeroconf, self._zeroconf = self._zeroconf, None
         if zeroconf is None:
             return
         try:
@@ -196,7 +192,6 @@ class Announcer:
             raise AnnounceError(str(exc) or type(exc).__name__) from exc
         finally:
             await zeroconf.async_close()
-            self._zeroconf = None
 
 
 def _heard_at(interface: str | None) -> tuple[InterfaceChoice | list[str], IPVersion]:

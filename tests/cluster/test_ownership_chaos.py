@@ -135,9 +135,13 @@ class Chaos:
             owner.send_signal(self._chance.choice((stepping.ON, stepping.BACK)))
 
     async def brokers_clock_is_set(self) -> None:
-        """Now and then, all that is in the store has run out."""
-        if self._chance.random() < 0.5:
+        """Now and then, at any moment of what else happens, all that is in the store runs out."""
+        moments = [self._chance.uniform(0.0, 2 * LEASE) for _ in range(self._chance.randrange(3))]
+        for moment in moments:
+            await asyncio.sleep(moment)
             await self.gremlin.run_out()
+            if self._chance.random() < 0.5:
+                await self.repeat()
 
     def _some_line(self) -> Line:
         return self.lines[self._chance.choice(sorted(self.lines))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from proxyconn_cluster.ownership.clock import now
@@ -12,8 +13,21 @@ from proxyconn_cluster.ownership.observed import Observed
 from proxyconn_cluster.ownership.out_of_reach import OutOfReach
 from proxyconn_cluster.ownership.placement import Owner, ranked
 
-SETTLE: Final = 0.3
-"""Part of a lease for which a new owner listens, and is not given what others have."""
+SETTLE: Final = 0.4
+"""Part of a lease for which a new owner listens, and is not given what others have: whoever lives
+is heard in that time."""
+
+UNHEARD: Final = 0.75
+"""Part of a lease after which nobody uses a proxy whom we have not heard since we listen: two
+thirds of it are the owner's, the rest is for what clocks differ."""
+
+
+class Claim(Enum):
+    """Why a proxy may be ours."""
+
+    SILENT = "nobody has said for a lease that it is theirs"
+    GIVEN_BACK = "somebody has said that it is given back"
+    INHERITED = "it was our predecessor's"
 
 
 @dataclass
@@ -21,12 +35,12 @@ class Decision:
     """What is to be done.
 
     Attributes:
-        take: MAC addresses of proxies that are to be ours.
+        take: MAC addresses of proxies that are to be ours, and why they may be.
         leave: of those that are to be given back.
         tell: whether the others are to be told soon what we see.
     """
 
-    take: list[str] = field(default_factory=list)
+    take: dict[str, Claim] = field(default_factory=dict)
     leave: list[str] = field(default_factory=list)
     tell: bool = False
 
@@ -43,7 +57,8 @@ class Deciding:
     Attributes:
         is_idle: whether a proxy of ours can be given away without anybody noticing.
         is_away: whether a proxy of ours is out of our reach.
-        listens_since: when we began to hear the others, by our clock; infinite before.
+        listens_since: since when we hear the others without a break, by our clock; infinite
+            while we do not.
     """
 
     def __init__(
@@ -72,7 +87,7 @@ class Deciding:
         ttl, found = self._holding.ttl, Decision()
         if self._predecessor:
             wanted = (mac for mac in candidates if mac not in asking)
-            found.take = [mac for mac in wanted if self._is_inherited(mac)]
+            found.take = {mac: Claim.INHERITED for mac in wanted if self._is_inherited(mac)}
         if now() - self.listens_since < ttl * SETTLE:
             return found
         live = self._observed.live(ttl)
@@ -83,9 +98,9 @@ class Deciding:
             order = ranked(mac, live, wish.owner if wish else None)
             held = self._holding.held.get(mac)
             if held is None and mac not in asking and self._owner in order:
-                free = self._is_free(mac, order.index(self._owner), others_are_old)
-                if free and mac not in found.take:
-                    found.take.append(mac)
+                claim = self._claim(mac, order.index(self._owner), others_are_old)
+                if claim and mac not in found.take:
+                    found.take[mac] = claim
             elif held and not held.leaving and order and order[0] != self._owner:
                 at_once = wish is not None and wish.now
                 if self._has_settled(order[0]) and (at_once or self.is_idle(mac)):
@@ -105,25 +120,26 @@ class Deciding:
         owned = lease is not None and lease.owner == self._predecessor
         return owned and mac not in self._holding.held
 
-    def _is_free(self, mac: str, rank: int, others_are_old: bool) -> bool:
-        """Whether a proxy is ours to take: the first in rank at once, others if that one does not.
+    def _claim(self, mac: str, rank: int, others_are_old: bool) -> Claim | None:
+        """Return why a proxy is ours to take: the first in rank at once, others if it does not.
 
-        The time counts from when the last lease was heard of; of one that was never heard of, since
-        we listen, which must be a whole lease where others have been here for long: a store that
-        has lost its leases is no proof that nobody has the proxy.
+        The time counts from when the last lease was heard of, and only while we listen; of one that
+        was never heard of likewise where others could have it: a store that has lost its leases is
+        no proof that nobody has the proxy.
         """
         ttl, seen = self._holding.ttl, self._observed.leases.get(mac)
-        if seen is None:
-            free_for = now() - self.listens_since - (ttl if others_are_old else 0.0)
-        elif seen.free and rank == 0:
-            free_for = 0.0
-        else:
-            free_for = now() - seen.at - ttl
-        return free_for >= rank * ttl
+        free_since = self.listens_since
+        if seen is not None or others_are_old:
+            free_since += UNHEARD * ttl
+        if seen is not None:
+            free_since = max(free_since, seen.at + ttl)
+        if now() - free_since >= rank * ttl:
+            return Claim.SILENT
+        return Claim.GIVEN_BACK if seen and seen.free and rank == 0 else None
 
     def _others_are_old(self) -> bool:
-        """Whether another owner was there for a lease already when we began to listen."""
-        since = self._holding.ttl + now() - self.listens_since
+        """Whether another owner may have had something already when we began to listen."""
+        since = self._holding.ttl * SETTLE + now() - self.listens_since
         owners = self._observed.owners.items()
         return any(beat.age >= since for id_, (beat, _) in owners if id_ != self._owner)
 

@@ -20,7 +20,7 @@ from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import MessageError
 from proxyconn_cluster.ownership.clock import now
-from proxyconn_cluster.ownership.deciding import Deciding
+from proxyconn_cluster.ownership.deciding import Claim, Deciding
 from proxyconn_cluster.ownership.heart import SIGHT_KEPT, Heart
 from proxyconn_cluster.ownership.holding import Held, Holding
 from proxyconn_cluster.ownership.lease_store import (
@@ -31,7 +31,7 @@ from proxyconn_cluster.ownership.lease_store import (
 )
 from proxyconn_cluster.ownership.observed import Buckets, Observed
 from proxyconn_cluster.ownership.records import Lease
-from proxyconn_cluster.ownership.unrenewed import Unrenewed
+from proxyconn_cluster.ownership.taking import Taking
 
 RENEW: Final = 0.3
 """Part of a lease after which it is renewed."""
@@ -75,13 +75,14 @@ class Keeper(Tenure):
         self._changed = Callbacks[[]]("the leases")
         self._news = asyncio.Event()
         self._offered = asyncio.Event()
-        self.observed = Observed(bus, self._news.set)
+        self._breaks = 0
+        self.observed = Observed(bus, self._news.set, owner)
         self.deciding = Deciding(owner, self.holding, self.observed, predecessor)
         self._forget_bus = bus.register_state_callback(self._bus_changed)
-        self._unrenewed = Unrenewed()
+        self._taking = Taking(owner, predecessor, self.observed)
         self._asking: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._taking: set[asyncio.Task[None]] = set()
+        self._takes: set[asyncio.Task[None]] = set()
         self._giving_back: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -106,7 +107,7 @@ class Keeper(Tenure):
             task.cancel()
         # What was asked for may be ours by now: it is given back with the rest.
         self._candidates = {}
-        await asyncio.gather(*self._tasks, *self._taking, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._takes, return_exceptions=True)
         for mac in list(self.holding.held):
             self.let_go(mac)
         await asyncio.gather(*self._giving_back, return_exceptions=True)
@@ -182,7 +183,7 @@ class Keeper(Tenure):
 
     async def _open(self) -> None:
         """Find the buckets, and what is in them. Raises ClusterError."""
-        bus, lease = self._bus, self.holding.ttl
+        bus, lease, breaks = self._bus, self.holding.ttl, self._breaks
         leases = await bus.bucket(bus.subjects.leases, lease)
         ttl = await ttl_of(leases) or lease
         if ttl != lease:
@@ -196,6 +197,8 @@ class Keeper(Tenure):
         )
         await self.observed.read(buckets)
         self._heart.tell_anew()
+        if breaks != self._breaks:
+            raise UnreachableError("the connection was lost meanwhile")
         self._buckets, self._store = buckets, LeaseStore(bus, leases, ttl)
         self.deciding.listens_since = min(self.deciding.listens_since, now())
 
@@ -204,6 +207,9 @@ class Keeper(Tenure):
             self.holding.cut_off = True
         # nats-py's buckets belong to one connection, and something may have been missed.
         self._store = None
+        self._breaks += 1
+        self.deciding.listens_since = float("inf")
+        self._taking.begin_anew()
         self._news.set()
 
     # What goes on all the time
@@ -300,9 +306,9 @@ class Keeper(Tenure):
         if self._store is None:
             return
         todo = self.deciding.decide(self._candidates, self._asking)
-        for mac in todo.take:
+        for mac, claim in todo.take.items():
             self._asking.add(mac)
-            self._spawn(self._taking, self._take(mac))
+            self._spawn(self._takes, self._take(mac, claim))
         for mac in todo.leave:
             self.holding.held[mac].leaving = True
         if todo.leave:
@@ -310,7 +316,7 @@ class Keeper(Tenure):
         if todo.tell:
             self._offered.set()
 
-    async def _take(self, mac: str) -> None:
+    async def _take(self, mac: str, claim: Claim) -> None:
         seen = self.observed.leases.get(mac)
         before = seen.lease if seen else None
         lease = Lease(
@@ -322,46 +328,22 @@ class Keeper(Tenure):
         )
         asked_at = now()
         try:
-            revision = await self._taken(mac, lease)
+            if (store := self._store) is None:
+                raise UnreachableError("no store")
+            revision = await self._taking.take(store, mac, lease, claim)
         except (ClusterError, MessageError) as exc:
             _LOGGER.debug("%s: not taken: %s", lease.name, exc)
             return
         finally:
             self._asking.discard(mac)
-        self._unrenewed.forget(mac)
-        inherited = before is not None and not self._was_us(before.owner)
+        inherited = before is not None and before.owner not in (self.owner, self._predecessor)
         held = Held(lease, revision, self.holding.until(asked_at), inherited)
         if now() < held.until and mac in self._candidates:
             self.holding.keep(mac, held)
             _LOGGER.info("%s: it is ours now", lease.name)
             self._changed()
-        elif store := self._store:
+        else:
             await self._give_back(store, mac, held)
-
-    async def _taken(self, mac: str, lease: Lease) -> int:
-        """Take a lease; returns its revision.
-
-        Raises:
-            TakenError, UnreachableError, MessageError: it is not ours, as far as is known.
-        """
-        if (store := self._store) is None:
-            raise UnreachableError("no store")
-        try:
-            return await store.take(mac, lease)
-        except TakenError:
-            asked_at = now()
-            if (found := await store.read(mac)) is None:
-                raise
-            over = self._unrenewed.is_over(mac, found[1], now(), self.holding.ttl)
-            if not self._was_us(found[0].owner) and not over:
-                self.observed.took(mac, found[0], asked_at)
-                raise
-            # An earlier request of ours got through, and its answer did not; or we died with it;
-            # or nobody renews it.
-            return await store.renew(mac, lease, found[1])
-
-    def _was_us(self, owner: str) -> bool:
-        return owner in (self.owner, self._predecessor)
 
     async def _give_back(self, store: LeaseStore, mac: str, held: Held) -> None:
         try:

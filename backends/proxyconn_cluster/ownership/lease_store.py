@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import nats.errors
+from nats.js.api import Header
 from nats.js.errors import (
     APIError,
     KeyDeletedError,
@@ -42,10 +44,36 @@ class TakenError(ClusterError):
     """It is somebody else's, or was changed by somebody."""
 
 
-def is_marker(headers: dict[str, str] | None) -> bool:
+def is_marker(headers: Mapping[str, str] | None) -> bool:
     """Whether an entry says that its key was deleted, or has run out."""
     found = headers or {}
     return KV_OP in found or KV_MARKER_REASON in found
+
+
+def is_given_back(headers: Mapping[str, str] | None) -> bool:
+    """Whether an entry says that somebody has deleted its key: age and purges are no such word."""
+    return (headers or {}).get(KV_OP) == KV_DEL
+
+
+def follows(headers: Mapping[str, str] | None) -> int:
+    """Return the revision that an entry was to follow; 0 for none."""
+    text = (headers or {}).get(Header.EXPECTED_LAST_SUBJECT_SEQUENCE, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the store says of a proxy.
+
+    Attributes:
+        lease: whose it is; None if nobody's.
+        revision: of the entry or the marker that is there; 0 for neither.
+        given_back: whether it is a marker by which somebody has given it back.
+    """
+
+    lease: Lease | None
+    revision: int
+    given_back: bool = False
 
 
 class LeaseStore:
@@ -66,14 +94,14 @@ class LeaseStore:
         self.ttl = ttl
         self._timeout = min(API_TIMEOUT, ttl * SHARE)
 
-    async def take(self, mac: str, lease: Lease) -> int:
-        """Take a lease that nobody has; returns its revision.
+    async def take(self, mac: str, lease: Lease, after: int = 0) -> int:
+        """Take a lease if nothing has come after some revision; returns its own.
 
         Raises:
-            TakenError: somebody has it.
+            TakenError: something has.
             UnreachableError: it may be ours or not.
         """
-        return await self._asked(self._bucket.create(mac, encode(lease)))
+        return await self._asked(self._bucket.update(mac, encode(lease), last=after))
 
     async def renew(self, mac: str, lease: Lease, revision: int) -> int:
         """Renew a lease; returns its new revision.
@@ -92,16 +120,14 @@ class LeaseStore:
             UnreachableError: it may be renewed or not.
         """
         try:
-            found = await self.read(mac)
+            found = await self.look(mac)
         except MessageError as exc:
             raise TakenError(str(exc)) from None
-        if found is None:
-            # The store has lost it, or we come late, and nobody has taken it since.
-            return await self.take(mac, lease)
-        if found[0] != lease:
+        # None: the store has lost it, and nobody has taken it since.
+        if found.lease not in (None, lease):
             raise TakenError(mac)
-        # An earlier request of ours got through, and its answer did not.
-        return await self.renew(mac, lease, found[1])
+        # Ours: an earlier request of ours got through, and its answer did not.
+        return await self.take(mac, lease, found.revision)
 
     async def give_back(self, mac: str, lease: Lease, revision: int) -> None:
         """Let others have it at once. Raises TakenError, UnreachableError, MessageError."""
@@ -109,22 +135,29 @@ class LeaseStore:
             await self._asked(self._bucket.delete(mac, last=revision))
         except TakenError:
             # It may have been renewed in this very moment.
-            found = await self.read(mac)
-            if found and found[0] == lease:
-                await self._asked(self._bucket.delete(mac, last=found[1]))
+            found = await self.look(mac)
+            if found.lease == lease:
+                await self._asked(self._bucket.delete(mac, last=found.revision))
 
-    async def read(self, mac: str) -> tuple[Lease, int] | None:
-        """Return a lease and its revision; None if nobody has it.
+    async def look(self, mac: str) -> Found:
+        """Return what is there.
 
         Raises:
             UnreachableError: it cannot be read.
             MessageError: whoever has it says so in a way that is not known here.
         """
+        return await self._asked(self._look(mac))
+
+    async def _look(self, mac: str) -> Found:
         try:
-            entry = await self._asked(self._bucket.get(mac))
-        except TakenError:
-            return None
-        return decode(entry.value or b"", Lease), entry.revision or 0
+            entry = await self._bucket.get(mac)
+        except KeyNotFoundError as exc:
+            # nats-py says so of a marker as well, which it has in the error.
+            revision = exc.entry.revision if exc.entry else 0
+            return Found(None, revision or 0, exc.op == KV_DEL)
+        # A server that marks what has run out says nothing more of it.
+        lease = decode(entry.value, Lease) if entry.value else None
+        return Found(lease, entry.revision or 0)
 
     async def _asked(self, request: Awaitable[ResultT]) -> ResultT:
         if not self._bus.connected:
@@ -176,8 +209,8 @@ async def _within(seconds: float, request: Awaitable[ResultT]) -> ResultT:
         raise UnreachableError(f"the store does not answer: {exc or 'in time'}") from None
 
 
-async def everything_in(bucket: KeyValue) -> AsyncIterator[tuple[str, bytes]]:
-    """Yield every key of a bucket and what is said there.
+async def everything_in(bucket: KeyValue) -> AsyncIterator[tuple[str, bytes, int]]:
+    """Yield every key of a bucket, what is said there, and its revision.
 
     Raises:
         UnreachableError: it cannot be read.
@@ -190,7 +223,7 @@ async def everything_in(bucket: KeyValue) -> AsyncIterator[tuple[str, bytes]]:
                     if entry is None:
                         break
                     if entry.operation != KV_DEL and entry.value is not None:
-                        yield entry.key, entry.value
+                        yield entry.key, entry.value, entry.revision or 0
             finally:
                 await watcher.stop()  # type: ignore[no-untyped-call]
     except NoKeysError:

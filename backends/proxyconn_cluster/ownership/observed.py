@@ -1,8 +1,8 @@
 """What an owner sees of the others: leases, heartbeats, what they see, and what people wish for.
 
 Everything that is put into a bucket passes on a subject, and is heard there; what was put before is
-read once, and again after each break. What was heard may have been refused by the store, so nothing
-is taken for free or for ours because of it: the store decides that.
+read once, and again after each break. What was heard may have been refused by the store, or come
+late, so nothing is taken for free or for ours because of it: `taking.py` looks at the store first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from nats.js.kv import KeyValue
 from proxyconn_cluster.bus.connection import Bus, Subscribed
 from proxyconn_cluster.bus.messages import Message, MessageError, decode
 from proxyconn_cluster.ownership.clock import now
-from proxyconn_cluster.ownership.lease_store import entry_of, everything_in, is_marker
+from proxyconn_cluster.ownership.lease_store import (
+    entry_of,
+    everything_in,
+    follows,
+    is_given_back,
+    is_marker,
+)
 from proxyconn_cluster.ownership.placement import Owner
 from proxyconn_cluster.ownership.records import Heartbeat, Lease, Sight, Wish, unpacked
 
@@ -37,13 +43,15 @@ class Seen:
 
     Attributes:
         lease: what it says; None if it cannot be read.
-        at: when it was renewed or given back, by our clock.
-        free: whether it was given back since.
+        at: when anybody else said something of it, by our clock.
+        free: whether somebody has said that it is given back: the store knows whether that is so.
+        revision: one that the store had of it before; it had later ones since.
     """
 
     lease: Lease | None
     at: float
     free: bool = False
+    revision: int = 0
 
 
 @dataclass(slots=True)
@@ -83,6 +91,7 @@ class Observed:
     Args:
         bus: the connection.
         changed: called when something is another way than before.
+        owner: our id: what we say ourselves is no news.
 
     Attributes:
         leases: MAC address -> lease.
@@ -94,6 +103,7 @@ class Observed:
 
     bus: Bus
     changed: Callable[[], None]
+    owner: str = ""
     leases: dict[str, Seen] = field(default_factory=dict)
     owners: dict[str, tuple[Heartbeat, float]] = field(default_factory=dict)
     sees: dict[str, Sees] = field(default_factory=dict)
@@ -105,13 +115,12 @@ class Observed:
     async def start(self) -> None:
         """Begin to listen."""
         subjects = self.bus.subjects
-        for bucket, take in (
-            (subjects.leases, self._take_lease),
-            (subjects.owners, self._take_heartbeat),
-            (subjects.seen, self._take_sight),
-            (subjects.wishes, self._take_wish),
+        for bucket, handler in (
+            (subjects.leases, self._hear_lease),
+            (subjects.owners, self._handler(self._take_heartbeat)),
+            (subjects.seen, self._handler(self._take_sight)),
+            (subjects.wishes, self._handler(self._take_wish)),
         ):
-            handler = self._handler(take)
             self._heard.append(await self.bus.subscribe(subjects.entries(bucket), handler))
 
     async def stop(self) -> None:
@@ -127,13 +136,14 @@ class Observed:
         wish that is not there any more was taken back.
         """
         before = dict(self.wishes)
+        async for mac, value, revision in everything_in(buckets.leases):
+            self._note(mac, self._decoded(mac, value, Lease), revision)
         for bucket, take in (
-            (buckets.leases, self._read_lease),
             (buckets.owners, self._take_heartbeat),
             (buckets.seen, self._read_sight),
             (buckets.wishes, self._take_wish),
         ):
-            async for key, value in everything_in(bucket):
+            async for key, value, _ in everything_in(bucket):
                 take(key, value)
         # What is another object now was heard meanwhile, or read.
         for mac in [mac for mac, wish in before.items() if self.wishes.get(mac) is wish]:
@@ -160,13 +170,21 @@ class Observed:
             if beat.sight != self.sees.get(id_, NOTHING).number:
                 self._take_sight(id_, await entry_of(seen, id_))
 
-    def took(self, mac: str, lease: Lease, asked_at: float) -> None:
-        """Take note of who has a proxy, as the store said: what was heard since then counts."""
+    def heard_since(self, mac: str, asked_at: float) -> bool:
+        """Whether anybody else has said something of a proxy since some moment, by our clock."""
         seen = self.leases.get(mac)
-        if seen and seen.at >= asked_at:
-            return
+        return seen is not None and seen.at > asked_at
+
+    def took(self, mac: str, lease: Lease) -> None:
+        """Take note of who has a proxy, as the store said."""
+        seen = self.leases.get(mac)
         if seen is None or seen.free or seen.lease is None or seen.lease.owner != lease.owner:
-            self.leases[mac] = Seen(lease, now())
+            self.doubt(mac, lease)
+
+    def doubt(self, mac: str, lease: Lease | None) -> None:
+        """Have a proxy be somebody's, for all that is known, until it is silent for a lease."""
+        seen = self.leases.get(mac)
+        self.leases[mac] = Seen(lease, now(), revision=seen.revision if seen else 0)
 
     def _handler(
         self, take: Callable[[str, bytes | None], None]
@@ -177,27 +195,24 @@ class Observed:
 
         return handle
 
-    def _take_lease(self, mac: str, data: bytes | None) -> None:
+    async def _hear_lease(self, msg: Msg) -> None:
+        mac = msg.subject.rpartition(".")[2]
         seen = self.leases.get(mac)
-        if data is None:
+        if is_given_back(msg.headers):
             if seen is not None:
                 seen.free, seen.at = True, now()
                 self.changed()
-            return
-        lease = self._decoded(mac, data, Lease)
-        if seen and lease and (seen.free or not seen.lease or seen.lease.owner != lease.owner):
-            # Whoever wants it may be refused: the store says who has it, to those who ask for it.
-            self.changed()
-            return
-        self._note(mac, seen, lease)
+        elif not is_marker(msg.headers):
+            lease = self._decoded(mac, msg.data, Lease)
+            if lease is None or lease.owner != self.owner:
+                self._note(mac, lease, follows(msg.headers))
 
-    def _read_lease(self, mac: str, data: bytes) -> None:
-        self._note(mac, self.leases.get(mac), self._decoded(mac, data, Lease))
-
-    def _note(self, mac: str, seen: Seen | None, lease: Lease | None) -> None:
+    def _note(self, mac: str, lease: Lease | None, revision: int) -> None:
+        seen = self.leases.get(mac)
         if seen is None and len(self.leases) >= MOST_PROXIES:
             return
-        self.leases[mac] = Seen(lease, now())
+        known = seen.revision if seen else 0
+        self.leases[mac] = Seen(lease, now(), revision=max(known, revision))
         if seen is None or seen.lease is None or lease is None or seen.lease.owner != lease.owner:
             self.changed()
 

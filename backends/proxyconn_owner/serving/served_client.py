@@ -167,12 +167,10 @@ class ServedClient:
         links = list(self.links.values())
         for link in links:
             link.forget_requests()
-        try:
-            await asyncio.gather(*(link.close() for link in links))
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, self._chores.aclose(), return_exceptions=True)
+        await asyncio.gather(*(link.close() for link in links))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, self._chores.aclose(), return_exceptions=True)
 
     # What it hears
 
