@@ -164,14 +164,19 @@ class ESPHomeRadio(SessionListener, IdentifiedRadio, SharedRadio, TellsAbsence, 
         self.session.request_slots()
 
     def resubscribe(self) -> None:
-        """Ask for the proxy's subscription again, at once."""
+        """Ask for the proxy's subscription again, at once. Raises RadioUnavailableError."""
         session = self.session
         if not session.is_up:
             raise session.unavailable()
         session.other_clients.ask_at_once()
 
     async def restart(self) -> None:
-        """Press the proxy's restart button."""
+        """Press the proxy's restart button.
+
+        Raises:
+            RadioUnavailableError: the proxy is not there, or has not answered.
+            UnsupportedError: its YAML gives it no such button.
+        """
         session = self.session
         if not session.is_up:
             raise session.unavailable()

@@ -77,11 +77,13 @@ class ApiServer:
         return None if session.refused else session
 
     async def stop(self) -> None:
-        """Say goodbye to every client, and close; idempotent."""
+        """Say goodbye to every client, and close; idempotent, and over though it is cancelled."""
         self._close_listener()
         self.dismiss()
-        await self._wait_closed(_GOODBYE)
-        await self.kill()
+        try:
+            await self._wait_closed(_GOODBYE)
+        finally:
+            await self.kill()
 
     async def kill(self) -> None:
         """Reset every connection, and close; idempotent."""

@@ -182,8 +182,12 @@ class Announcer:
             raise AnnounceError(str(exc) or type(exc).__name__) from exc
 
     async def stop(self) -> None:
-        """Say goodbye; idempotent. Raises AnnounceError if that cannot be said."""
-        zeroconf, self._zeroconf = self._zeroconf, None
+        """Say goodbye; idempotent, also after it was cancelled.
+
+        Raises:
+            AnnounceError: it cannot be said.
+        """
+        zeroconf = self._zeroconf
         if zeroconf is None:
             return
         try:
@@ -192,6 +196,7 @@ class Announcer:
             raise AnnounceError(str(exc) or type(exc).__name__) from exc
         finally:
             await zeroconf.async_close()
+            self._zeroconf = None
 
 
 def _heard_at(interface: str | None) -> tuple[InterfaceChoice | list[str], IPVersion]:

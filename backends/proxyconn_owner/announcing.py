@@ -76,12 +76,12 @@ class Announcements:
             )
 
     async def aclose(self) -> None:
-        """Say goodbye, as far as that can be; idempotent."""
-        announcer, self._announcer = self._announcer, None
-        if announcer is None:
+        """Say goodbye, as far as that can be; idempotent, also after it was cancelled."""
+        if self._announcer is None:
             return
         try:
             async with asyncio.timeout(GOODBYE):
-                await announcer.stop()
+                await self._announcer.stop()
         except (TimeoutError, AnnounceError) as exc:
             _LOGGER.warning("mDNS was not told goodbye: %s", exc or "it does not answer")
+        self._announcer = None

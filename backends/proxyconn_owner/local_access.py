@@ -14,7 +14,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from proxyconn.fleet.owner_link import OWNER_PATH, TELL_AT_LEAST
 from proxyconn.fleet.owner_socket import SOCKET
 from proxyconn.radio import OffersLinks, Radio, identity_of
 from proxyconn.routing.path_score import USABLE_STATES
-from proxyconn_owner.serving.served_proxy import ServedProxy
+from proxyconn_owner.serving.served_proxy import ServedProxy, close_all
 from proxyconn_web.routes import MOST_BODY
 
 LOOPBACK: Final = "127.0.0.1"
@@ -80,15 +80,22 @@ class LocalAccess:
             raise
 
     async def aclose(self) -> None:
-        """Close the socket and everything that is lent by it; idempotent."""
+        """Close the socket and everything that is lent by it.
+
+        Idempotent, and to be called again if it failed or was cancelled.
+        """
         self._closing = True
         self._changed.set()
-        async with self._starting:
-            await asyncio.gather(*(proxy.aclose() for proxy in self.proxies.values()))
-        if self._runner:
-            await self._runner.cleanup()
-            self._runner = None
-            await asyncio.to_thread(self.socket.unlink, missing_ok=True)
+        async with AsyncExitStack() as last_first:
+            if self._runner:
+                last_first.push_async_callback(self._close_socket, self._runner)
+            async with self._starting:
+                await close_all(list(self.proxies.values()))
+
+    async def _close_socket(self, runner: web.AppRunner) -> None:
+        await runner.cleanup()
+        await asyncio.to_thread(self.socket.unlink, missing_ok=True)
+        self._runner = None
 
     def radios_changed(self) -> None:
         """A radio has come, gone or changed."""

@@ -30,6 +30,7 @@ from proxyconn_owner.serving.served_proxy import (
     FEATURES,
     LISTENING,
     ServedProxy,
+    close_all,
 )
 from proxyconn_owner.settings import Listen, ServeSettings, place
 from proxyconn_web.access import load_tokens
@@ -147,17 +148,25 @@ class Owner:
             self._spawn(self._ask_idle_links_back(self.settings.idle_timeout))
 
     async def aclose(self) -> None:
-        """Say goodbye to every client, close their links and stop; idempotent."""
+        """Say goodbye to every client, close their links and stop.
+
+        Idempotent; a part that fails, or is cancelled, keeps no other one from its end, and calling
+        it again finishes the work.
+        """
+        async with AsyncExitStack() as last_first:
+            last_first.push_async_callback(self._stack.aclose)
+            last_first.push_async_callback(close_all, list(self.proxies.values()))
+            last_first.push_async_callback(self._local.aclose)
+            if self.web:
+                last_first.push_async_callback(self.web.aclose)
+            last_first.callback(self.feed.close)
+            last_first.push_async_callback(self.announcements.aclose)
+            last_first.push_async_callback(self._end_tasks)
+
+    async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.announcements.aclose()
-        self.feed.close()
-        if self.web:
-            await self.web.aclose()
-        await self._local.aclose()
-        await asyncio.gather(*(proxy.aclose() for proxy in self.proxies.values()))
-        await self._stack.aclose()
 
     def reload(self, settings: ServeSettings) -> None:
         """Take new rules for clients; where and what is served stays as it is until a restart."""

@@ -40,7 +40,7 @@ SESSION_SECONDS: Final = 30 * 86400.0
 """Seconds for which the page need not be logged in again."""
 
 MOST_SESSIONS: Final = 64
-"""Sessions of the page; the oldest ends when there are more."""
+"""Sessions of the page that may do as much; the oldest of them ends when there are more."""
 
 
 _LOGGER = logging.getLogger(__name__)
@@ -243,7 +243,11 @@ class Access:
             return None
         halves = secrets.token_urlsafe(TOKEN_BYTES), secrets.token_urlsafe(TOKEN_BYTES)
         session = PageSession(*halves, right, now + SESSION_SECONDS)
-        self._sessions = [*self._sessions, session][-MOST_SESSIONS:]
+        # Who may only look ends no session of who may act.
+        alike = [one for one in self._sessions if one.right is right]
+        if len(alike) >= MOST_SESSIONS:
+            self._sessions.remove(alike[0])
+        self._sessions.append(session)
         return session
 
     def close_session(self, request: web.Request) -> bool:

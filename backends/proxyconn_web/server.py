@@ -10,10 +10,12 @@ from typing import Final
 
 from aiohttp import web
 
+from proxyconn.callbacks import log_failure
 from proxyconn_web.access import SESSION_SECONDS, Access, Right, Tokens
 from proxyconn_web.metrics import DEVICES, Metrics
 from proxyconn_web.routes import MOST_BODY, PATH, Routes, answer, read_json, refuse
 from proxyconn_web.static import page_files
+from proxyconn_web.strangers import LOOK_EVERY, Strangers
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8053
@@ -72,6 +74,8 @@ class WebServer:
         self._metrics = metrics
         self._files: dict[str, tuple[bytes, str]] = {}
         self._runner: web.AppRunner | None = None
+        self._strangers = Strangers[web.RequestHandler]()
+        self._minding: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -117,13 +121,32 @@ class WebServer:
         address = self._runner.addresses[0]
         self.port = int(address[1])
         self.access.listens_on(self.port)
+        self._minding = asyncio.get_running_loop().create_task(self._mind(self._runner))
+        self._minding.add_done_callback(log_failure)
 
     async def aclose(self) -> None:
-        """Listen no more; idempotent. The feed is closed before, which ends streams of events."""
+        """Listen no more; idempotent, also after it was cancelled.
+
+        The feed is closed before, which ends streams of events.
+        """
         self._metrics.close()
+        if self._minding:
+            self._minding.cancel()
+            await asyncio.gather(self._minding, return_exceptions=True)
         if self._runner:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _mind(self, runner: web.AppRunner) -> None:
+        """Hang up on strangers that stay too long, or are too many."""
+        loop = asyncio.get_running_loop()
+        while server := runner.server:
+            transports = {one: one.transport for one in server.connections if one.transport}
+            hosts = {one: _host_of(transport) for one, transport in transports.items()}
+            for one in self._strangers.unwelcome(hosts, loop.time()):
+                # What is still to be sent would keep it open for who does not read.
+                transports[one].abort()
+            await asyncio.sleep(LOOK_EVERY)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -136,7 +159,7 @@ class WebServer:
             raise
         except Exception:
             # A defect must not tell a stranger more than that there is one.
-            _LOGGER.exception("a request was not answered: %s", request.path)
+            _LOGGER.exception("a request was not answered: %r", request.path)
             response = refuse(500, "this should not have happened; the log says what did")
         return response
 
@@ -160,6 +183,7 @@ class WebServer:
             refusal = refuse(401, "send the token, as Authorization: Bearer")
             refusal.headers["WWW-Authenticate"] = 'Bearer realm="proxyconn"'
             return refusal
+        self._strangers.has_proven(request.protocol)
         if right < needed:
             return refuse(403, "this token may only look")
         return None
@@ -212,3 +236,7 @@ class WebServer:
         response = answer({"done": True})
         response.del_cookie(self.access.cookie, path="/")
         return response
+
+
+def _host_of(transport: asyncio.Transport) -> str:
+    return str((transport.get_extra_info("peername") or ("",))[0])

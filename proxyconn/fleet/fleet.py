@@ -145,7 +145,7 @@ class Fleet:
         self._backends = Backends(self._options, self._hub, self._owner)
         try:
             await self._backends.start()
-            self._hub.around.met(self._backends.neighbours, Lending(self._hub).end_link)
+            self._hub.neighbours.met(self._backends.neighbours, Lending(self._hub).end_link)
         except BaseException:
             await self.aclose()
             raise
@@ -275,6 +275,7 @@ class Fleet:
         """Return what should not be and has been for a while, the oldest first.
 
         Slots that nobody uses, devices with slots of two radios, and radios that do not work.
+        Raises BleakError if the fleet is not running.
         """
         if self._monitor is None:
             raise BleakError(NOT_RUNNING)

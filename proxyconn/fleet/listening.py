@@ -140,7 +140,7 @@ async def find_device(hub: Hub, address_or_name: str, timeout: float, pins: Pins
 
     if device := found():
         return device
-    await hub.around.look_for(address_or_name)
+    await hub.neighbours.look_for(address_or_name)
     if device := found():
         return device
 

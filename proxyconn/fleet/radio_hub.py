@@ -12,7 +12,6 @@ from bleak.backends.device import BLEDevice
 from proxyconn.advertised.fields import Fields, plain_name
 from proxyconn.advertisements.device_table import SightingTable
 from proxyconn.advertisements.merged_device import Sighting
-from proxyconn.around import Around
 from proxyconn.callbacks import Callbacks
 from proxyconn.device import colon_address
 from proxyconn.errors import (
@@ -23,6 +22,7 @@ from proxyconn.errors import (
 )
 from proxyconn.fleet.scan_control import ScanControl
 from proxyconn.models import AllocationChangeEvent, ScanMode
+from proxyconn.neighbour_access import NeighbourAccess
 from proxyconn.radio import ROUTE, OffersLinks, PayloadT, Radio, Report, Route
 from proxyconn.routing.connection_queue import LinkQueue
 from proxyconn.routing.dropped_links import DroppedLinks
@@ -50,7 +50,7 @@ class Hub:
 
     Attributes:
         scan: what decides how they do.
-        around: the fleets that share their radios with this one.
+        neighbours: the fleets that share their radios with this one.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Hub:
         self._only_looks = only_looks
         self.radios: list[Radio] = []
         self._names: dict[Radio, str] = {}
-        self.around = Around(self._is_listened_to, self._is_held)
-        changed = self.around.listening_changed
+        self.neighbours = NeighbourAccess(self._is_listened_to, self._is_held)
+        changed = self.neighbours.listening_changed
         self.sightings = SightingTable(self.make_device, changed)
         self.allocation_callbacks = Callbacks[AllocationChangeEvent]("the fleet")
         self.reports_callbacks = Callbacks[Radio, Iterable[Report[Any]]]("the fleet", changed)
@@ -85,7 +85,7 @@ class Hub:
         self.scan = (
             ScanControl(list, scan)
             if only_looks
-            else ScanControl(lambda: self.radios, scan, self.around.scan_wished)
+            else ScanControl(lambda: self.radios, scan, self.neighbours.scan_wished)
         )
 
     def _is_listened_to(self) -> bool:
@@ -137,7 +137,7 @@ class Hub:
         self.sightings.forget_radio(radio)
         self.state_changed(radio)
         self._names.pop(radio, None)
-        self.around.slots_changed()
+        self.neighbours.slots_changed()
 
     def state_changed(self, radio: Radio) -> None:
         """A radio's state, or its name, is another one now."""
@@ -184,7 +184,7 @@ class Hub:
         for event in events:
             self.allocation_callbacks(event)
         self.slots_callbacks()
-        self.around.slots_changed()
+        self.neighbours.slots_changed()
         self.queue.serve()
 
     def link_opened(self, radio: Radio, address: str) -> None:
@@ -332,7 +332,7 @@ class Hub:
     def link_ended(self, address: str) -> None:
         """A link or an attempt is over; the device is likely to be heard again."""
         radio = self.queue.give_back(address)
-        self.around.let_go(address)
+        self.neighbours.let_go(address)
         sighting = self.sightings.get(address)
         if radio and sighting:
             sighting.touch(radio, self.loop.time())

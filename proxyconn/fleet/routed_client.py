@@ -236,7 +236,7 @@ class RoutedClient(DelegatingClient):
             if self._hub.closed:
                 raise self._hub.closed_error(self.address)
             self._hub.require_listening()
-            await self._hub.around.ask(self.address, self._only, deadline - loop.time())
+            await self._hub.neighbours.ask(self.address, self._only, deadline - loop.time())
             if self._given_up:
                 raise self._given_up_error()
             return await queue.take(
@@ -258,7 +258,8 @@ class RoutedClient(DelegatingClient):
         started = loop.time()
         asked = False
         try:
-            await self._hub.around.hold(self.address, radio, kwargs.get("timeout", self._timeout))
+            limit = kwargs.get("timeout", self._timeout)
+            await self._hub.neighbours.hold(self.address, radio, limit)
             if self._given_up:
                 raise self._given_up_error()
             asked = True

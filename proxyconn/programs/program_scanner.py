@@ -14,6 +14,7 @@ from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback
 from bleak.uuids import normalize_uuid_str
 
 from proxyconn.advertised.scanner import FairScanner
+from proxyconn.fleet.listening import ADVERTISEMENTS_KEPT
 from proxyconn.models import Allocations
 from proxyconn.programs.loop_crossing import FleetAccess
 from proxyconn.radio import ROUTE, Route, SharedRoute, route_of
@@ -21,9 +22,6 @@ from proxyconn.radio import ROUTE, Route, SharedRoute, route_of
 RECENT = 30.0
 """Seconds within which a device was heard that a new scan reports at once: BlueZ forgets a device
 that was silent for longer (main.conf, TemporaryTimeout)."""
-
-ADVERTISEMENTS_KEPT = 1000
-"""Advertisements that wait for a busy program before the oldest are dropped."""
 
 MOST_SEEN = 20_000
 """Devices that a scan remembers; the one that was seen first is forgotten first."""

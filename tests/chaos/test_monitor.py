@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from unittest.mock import Mock
 
 import pytest
 from bleak.exc import BleakError
@@ -12,6 +11,7 @@ from bleak.exc import BleakError
 from proxyconn import AlarmKind, Fleet, Proxy, RadioState
 from proxyconn.fleet.alarms import SETTLE_TIME, Monitor
 from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import SharedRadio
 from proxyconn_virtual.proxy import ProxySpec, VirtualProxy
 from proxyconn_virtual.simulated import SimulatedAir
@@ -26,8 +26,8 @@ Alarms = Callable[[float], Found]
 
 @pytest.fixture
 async def hub() -> Hub:
-    """Return a hub whose routes lead nowhere."""
-    return Hub(Mock(), {})
+    """Return a hub without radios."""
+    return Hub(DeviceRoute, {})
 
 
 @pytest.fixture

@@ -57,3 +57,27 @@ def test_what_is_kept_is_what_is_ours_whatever_happened() -> None:
             gone = {one for one in before if not holding.is_ours(one)}
             assert set(holding.run_out()) == gone
             assert set(holding.held) == before - gone
+
+
+def test_who_stays_keeps_its_leases_while_the_store_is_not_reached() -> None:
+    clock = Clock()
+    holding = Holding(clock, WhenCutOff.STAY, TTL)
+    holding.keep("proxy", Held(LEASE, 1, clock.time + TTL))
+    holding.tick()
+    holding.cut_off = True
+    for _ in range(100):
+        clock.time += TTL / 10
+        assert holding.tick() == []
+        assert holding.is_ours("proxy")
+
+
+def test_who_has_slept_does_not_know_that_it_is_cut_off() -> None:
+    clock = Clock()
+    holding = Holding(clock, WhenCutOff.STAY, TTL)
+    holding.keep("proxy", Held(LEASE, 1, clock.time + TTL))
+    holding.tick()
+    holding.cut_off = True
+    clock.time += 2 * TTL
+    assert not holding.is_ours("proxy"), "others may have had it meanwhile"
+    assert holding.tick() == ["proxy"]
+    assert not holding.cut_off, "what is taken from now on must be renewed"

@@ -11,6 +11,9 @@ import pytest
 from bleak import BleakClient
 from bleak.backends.device import BLEDevice
 
+from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
+
 Step = BaseException | float | None
 """What one connect does: raises, sleeps that many seconds, or succeeds."""
 
@@ -65,3 +68,9 @@ def script() -> Callable[..., Script]:
 def device() -> BLEDevice:
     """Return a device of a radio that tags its devices with a source."""
     return BLEDevice("C4:00:00:00:00:01", "Kettle", {"source": "kitchen", "address_type": 1})
+
+
+@pytest.fixture
+async def hub() -> Hub:
+    """Return a hub without radios, which remembers nothing."""
+    return Hub(DeviceRoute, {})

@@ -22,7 +22,6 @@ from proxyconn import (
     UnsupportedError,
 )
 from proxyconn.fleet.radio_hub import Hub
-from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import identity_of
 from proxyconn.routing.bonds import REFUSED_FOR
 
@@ -94,12 +93,6 @@ class LockRadio(FakeRadio):
         client: LockClient = MAKE(device, disconnected_callback=None, **kwargs)
         client.radio = self
         return client
-
-
-@pytest.fixture
-async def hub() -> Hub:
-    """Return the inside of a fleet."""
-    return Hub(DeviceRoute, {})
 
 
 @pytest.fixture

@@ -80,12 +80,6 @@ def failed(name: str, kind: ErrorKind = ErrorKind.ESTABLISH_FAILED) -> LinkError
 
 
 @pytest.fixture
-async def hub() -> Hub:
-    """Return the inside of a fleet."""
-    return Hub(DeviceRoute, {})
-
-
-@pytest.fixture
 async def near(hub: Hub) -> ScriptedRadio:
     """Return the radio that hears the device best."""
     return ScriptedRadio(hub, "near", -50)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from bleak.backends.client import BaseBleakClient
@@ -32,8 +31,8 @@ pytestmark = pytest.mark.looptime
 
 @pytest.fixture
 async def hub() -> Hub:
-    """Return a hub whose routes lead nowhere."""
-    return Hub(Mock(), {}, State())
+    """Return a hub with a memory of its own."""
+    return Hub(DeviceRoute, {}, State())
 
 
 class Heir(FakeRadio, KeepsLinks):
@@ -118,7 +117,7 @@ async def test_a_device_is_found_by_its_link_from_before(called: str) -> None:
     """It does not advertise while it is connected; name and address type are remembered."""
     state = State()
     state.put(LINK, "kitchen", address(1), value={"name": "Lamp", "address_type": 1})
-    hub = Hub(Mock(), {}, state)
+    hub = Hub(DeviceRoute, {}, state)
     radio = Heir(hub, "kitchen")
     finding = asyncio.create_task(find_device(hub, called, 10.0, NO_PINS))
     await settle()
@@ -178,7 +177,7 @@ async def test_a_device_found_by_its_link_is_not_waited_for_to_be_heard(hub: Hub
     """It was heard long ago, and does not advertise."""
     state = State()
     state.put(LINK, "kitchen", address(1), value={"name": "Lamp", "address_type": 1})
-    hub = Hub(Mock(), {}, state)
+    hub = Hub(DeviceRoute, {}, state)
     radio = Heir(hub, "kitchen")
     FakeRadio(hub, "bedroom")
     radio.hear(address(1), -50)

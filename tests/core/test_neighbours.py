@@ -103,16 +103,10 @@ class FakeNeighbours(Neighbours):
 
 
 @pytest.fixture
-async def hub() -> Hub:
-    """Return the inside of a fleet."""
-    return Hub(DeviceRoute, {})
-
-
-@pytest.fixture
 async def others(hub: Hub) -> FakeNeighbours:
     """Return its neighbours."""
     others = FakeNeighbours()
-    hub.around.met(others, Lending(hub).end_link)
+    hub.neighbours.met(others, Lending(hub).end_link)
     return others
 
 
@@ -200,7 +194,7 @@ async def test_a_device_is_let_go_once_its_slot_is_free(hub: Hub, others: FakeNe
     near = FakeRadio(hub, "near")
     near.hear(ADDRESS, -60)
     assert await hub.queue.take(ADDRESS, 1.0) is near
-    await hub.around.hold(ADDRESS, near, 1.0)
+    await hub.neighbours.hold(ADDRESS, near, 1.0)
     near.report(ADDRESS)
     hub.link_ended(ADDRESS)
     assert others.notes == [("hold", ADDRESS, "near")]
@@ -210,16 +204,16 @@ async def test_a_device_is_let_go_once_its_slot_is_free(hub: Hub, others: FakeNe
 
 async def test_a_device_is_let_go_with_its_radio(hub: Hub, others: FakeNeighbours) -> None:
     near = FakeRadio(hub, "near")
-    await hub.around.hold(ADDRESS, near, 10.0)
+    await hub.neighbours.hold(ADDRESS, near, 10.0)
     near.report(ADDRESS)
-    hub.around.let_go(ADDRESS)
+    hub.neighbours.let_go(ADDRESS)
     assert ("let go", ADDRESS) not in others.notes
     hub.radio_removed(near)
     assert others.notes[-1] == ("let go", ADDRESS)
 
 
 async def test_what_is_held_elsewhere_is_not_held_here(hub: Hub, others: FakeNeighbours) -> None:
-    await hub.around.hold(ADDRESS, FarRadio(hub, "far"), 1.0)
+    await hub.neighbours.hold(ADDRESS, FarRadio(hub, "far"), 1.0)
     assert others.notes == []
 
 
@@ -236,7 +230,7 @@ async def test_they_are_told_whether_anybody_listens(hub: Hub, others: FakeNeigh
 async def test_they_are_told_what_was_before_them(hub: Hub) -> None:
     hub.sightings.lost_callbacks.register(lambda device: None)
     others = FakeNeighbours()
-    hub.around.met(others, Lending(hub).end_link)
+    hub.neighbours.met(others, Lending(hub).end_link)
     assert others.notes == [("listened to", True)]
 
 
@@ -269,7 +263,7 @@ async def test_they_are_told_how_radios_should_scan(hub: Hub, others: FakeNeighb
     wished = ("scan wished", frozenset({ScanWish()}))
     assert others.notes == [wished]
     later = FakeNeighbours()
-    hub.around.met(later, lending.end_link)
+    hub.neighbours.met(later, lending.end_link)
     assert later.notes == [wished], "who comes later, too"
     lending.end_scan_wish("client")
     assert later.notes == [wished, ("scan wished", frozenset())]

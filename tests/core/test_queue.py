@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from unittest.mock import Mock
 
 import pytest
 
@@ -24,12 +23,6 @@ OTHERS = ["AA:00:00:00:00:01", "AA:00:00:00:00:02", "AA:00:00:00:00:03"]
 def address(number: int) -> str:
     """Return the address of the numbered device."""
     return f"C4:00:00:00:00:{number:02X}"
-
-
-@pytest.fixture
-async def hub() -> Hub:
-    """Return a hub whose routes lead nowhere."""
-    return Hub(Mock(), {})
 
 
 def ask(hub: Hub, number: int, timeout: float = 100.0) -> asyncio.Task[Radio]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from unittest.mock import Mock
 
 import pytest
 
@@ -18,12 +17,6 @@ pytestmark = pytest.mark.looptime
 
 DEVICE, OTHER = "C4:00:00:00:00:01", "C4:00:00:00:00:02"
 REFUSED = OutOfSlotsError("refused")
-
-
-@pytest.fixture
-async def hub() -> Hub:
-    """Return a hub whose routes lead nowhere."""
-    return Hub(Mock(), {})
 
 
 def refuse(hub: Hub, radio: FakeRadio, address: str) -> None:

@@ -14,19 +14,12 @@ from proxyconn import (
     establish_connection,
 )
 from proxyconn.fleet.radio_hub import Hub
-from proxyconn.fleet.routed_client import DeviceRoute
 
 from .fake_radio import FakeRadio
 
 pytestmark = pytest.mark.looptime
 
 ADDRESS, OTHER = "C4:00:00:00:00:01", "AA:00:00:00:00:01"
-
-
-@pytest.fixture
-async def hub() -> Hub:
-    """Return the inside of a fleet."""
-    return Hub(DeviceRoute, {})
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from bleak.backends.service import BleakGATTServiceCollection
 
 from proxyconn import BleakClientWithServiceCache, RadioState
 from proxyconn.fleet.radio_hub import Hub
-from proxyconn.fleet.routed_client import DeviceRoute
 
 from .fake_radio import FakeRadio
 
@@ -73,12 +72,6 @@ class LinkingRadio(FakeRadio):
         client: FakeClient = MAKE(device, disconnected_callback=None, **kwargs)
         self.last = client
         return client
-
-
-@pytest.fixture
-async def hub() -> Hub:
-    """Return the inside of a fleet."""
-    return Hub(DeviceRoute, {})
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from pathlib import Path as Folder
-from unittest.mock import Mock
 
 import pytest
 
@@ -21,6 +20,7 @@ from proxyconn import (
 )
 from proxyconn.advertisements.merged_device import STALE_AFTER
 from proxyconn.fleet.radio_hub import Hub
+from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import Radio
 from proxyconn.routing.failure_memory import FAILURE, PATH_HALF_LIFE
 from proxyconn.routing.known_paths import ATTEMPT_LIMIT, CLOSE_LIMIT, Routing
@@ -52,8 +52,8 @@ class Unlimited(FakeRadio):
 
 @pytest.fixture
 async def hub() -> Hub:
-    """Return a hub whose routes lead nowhere, with pins for two devices."""
-    return Hub(Mock(), PINS)
+    """Return a hub with pins for two devices."""
+    return Hub(DeviceRoute, PINS)
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ async def test_failures_that_have_faded_are_not_remembered() -> None:
     """Neither those of this run nor those of an earlier one."""
     state = State()
     state.put(FAILURE, "far", OTHER, value=0.04)
-    hub = Hub(Mock(), {}, state)
+    hub = Hub(DeviceRoute, {}, state)
     assert list(state.facts(FAILURE)) == []
     near = FakeRadio(hub, "near")
     hub.routing.note(DEVICE, near, TimeoutError(), 0.0)
@@ -319,7 +319,7 @@ async def test_a_failure_is_as_old_as_the_last_one(tmp_path: Folder) -> None:
     await asyncio.to_thread(file.write, [(Key(FAILURE, "near", DEVICE), Fact(1.0, 0.0))])
     state = State(file)
     await state.open()
-    hub = Hub(Mock(), {}, state)
+    hub = Hub(DeviceRoute, {}, state)
     hub.routing.note(DEVICE, FakeRadio(hub, "near"), TimeoutError(), 0.0)
     await state.aclose()
     (fact,) = (await asyncio.to_thread(StateFile(tmp_path).read)).values()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from unittest.mock import Mock
 
 import pytest
 
@@ -19,12 +18,6 @@ pytestmark = pytest.mark.looptime
 
 FIRST, SECOND, THIRD = (f"C4:00:00:00:00:0{number}" for number in (1, 2, 3))
 OTHER, ANOTHER = "AA:00:00:00:00:01", "AA:00:00:00:00:02"
-
-
-@pytest.fixture
-async def hub() -> Hub:
-    """Return a hub whose routes lead nowhere."""
-    return Hub(Mock(), {})
 
 
 async def a_near_radio(hub: Hub) -> FakeRadio:

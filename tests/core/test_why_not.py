@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from unittest.mock import Mock
-
 import pytest
 
 from proxyconn import (
@@ -24,12 +22,6 @@ from .fake_radio import FakeRadio
 pytestmark = pytest.mark.looptime
 
 DEVICE, OTHER, ANOTHER = "C4:00:00:00:00:01", "AA:00:00:00:00:01", "AA:00:00:00:00:02"
-
-
-@pytest.fixture
-async def hub() -> Hub:
-    """Return a hub whose routes lead nowhere."""
-    return Hub(Mock(), {})
 
 
 async def told(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from proxyconn.fleet.owner_socket import SOCKET
 from proxyconn_owner.identity import FILE, load_identity
@@ -18,6 +19,7 @@ from proxyconn_owner.settings import Listen, ServeSettings, parse_origin
 from proxyconn_owner.single import only_owner
 from proxyconn_web.access import (
     COOKIE,
+    MOST_SESSIONS,
     ONE_TIME_SECONDS,
     PAGE_HEADER,
     Access,
@@ -202,6 +204,23 @@ async def test_pages_of_other_sites_are_refused(web: WebServer) -> None:
     form = {"Content-Type": "text/plain"}
     body = '{"source": "kitchen"}'
     assert await status(web, act, method="POST", token=ACT, body=body, **form) == 415
+
+
+def test_who_may_only_look_logs_nobody_out_who_may_act() -> None:
+    """However often."""
+    access = Access(Tokens(ACT, READ), "127.0.0.1")
+    admin = access.open_session(ACT)
+    assert admin
+    for _ in range(2 * MOST_SESSIONS):
+        assert access.open_session(READ)
+    request = make_mocked_request(
+        "GET", SNAPSHOT, {"Cookie": f"{COOKIE}={admin.cookie}", PAGE_HEADER: admin.page}
+    )
+    assert access.right_of(request) is Right.ACT
+    access.open_session(ACT)
+    for _ in range(MOST_SESSIONS - 1):
+        access.open_session(ACT)
+    assert access.right_of(request) is Right.NOTHING
 
 
 @pytest.fixture

@@ -290,3 +290,21 @@ async def test_start_that_is_cancelled_leaves_nothing_open(bench: Bench, turns: 
         await server.stop()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_client_that_ignores_a_goodbye_is_gone_though_the_end_is_cancelled(
+    bench: Bench,
+) -> None:
+    """Its connection is not kept until it leaves."""
+    proxy = await bench.proxy()
+    reader, writer = await raw(proxy)
+    writer.write(plain(1))
+    await until(lambda: any(session.greeted for session in proxy.server.sessions))
+    ending = asyncio.create_task(proxy.server.stop())
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert not proxy.server.sessions
+    await everything(reader)
+    writer.close()

@@ -167,10 +167,12 @@ class ServedClient:
         links = list(self.links.values())
         for link in links:
             link.forget_requests()
-        await asyncio.gather(*(link.close() for link in links))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, self._chores.aclose(), return_exceptions=True)
+        try:
+            await asyncio.gather(*(link.close() for link in links))
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, self._chores.aclose(), return_exceptions=True)
 
     # What it hears
 

@@ -182,14 +182,19 @@ class ServedProxy:
         self._unregister.append(self._lending.register_slots_callback(self._slots_changed))
 
     async def aclose(self) -> None:
-        """Say goodbye to every client, close its links, and stop; idempotent."""
+        """Say goodbye to every client, close its links, and stop.
+
+        Idempotent, and to be called again if it failed or was cancelled; it listens no more then.
+        """
         for unregister in self._unregister:
             unregister()
         self._unregister.clear()
         self.subscribers_changed()
         self._broadcast.close()
-        await asyncio.gather(*(client.aclose() for client in list(self.clients.values())))
-        await self._server.stop()
+        try:
+            await asyncio.gather(*(client.aclose() for client in list(self.clients.values())))
+        finally:
+            await self._server.stop()
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     # What the server asks of whom it serves
@@ -337,3 +342,13 @@ class ServedProxy:
             return
         for client in self._subscribers():
             client.report_slots()
+
+
+async def close_all(proxies: Iterable[ServedProxy]) -> None:
+    """Stop several; what one fails with keeps no other from its end, and is raised then."""
+    outcomes = await asyncio.gather(*(one.aclose() for one in proxies), return_exceptions=True)
+    errors = [one for one in outcomes if isinstance(one, BaseException)]
+    for error in errors[1:]:
+        _LOGGER.error("a served proxy was not closed", exc_info=error)
+    if errors:
+        raise errors[0]

@@ -72,7 +72,7 @@ class SimulatedLink:
         return self._table.services
 
     async def read(self, handle: int) -> bytes:
-        """Read a value, or a CCCD."""
+        """Read a value, or a CCCD. Raises AttError."""
         await self._delay()
         attribute = self._table.attributes.get(handle)
         if attribute is None:
@@ -88,7 +88,7 @@ class SimulatedLink:
         return spec.value if spec.on_read is None else spec.on_read()
 
     async def write(self, handle: int, value: bytes, *, response: bool) -> None:
-        """Write a value, or a CCCD. Without response the peripheral cannot say no."""
+        """Write a value, or a CCCD. Raises AttError; without response the peripheral cannot."""
         await self._delay()
         try:
             self._write(handle, value, response=response)
@@ -97,7 +97,7 @@ class SimulatedLink:
                 raise
 
     async def pair(self) -> None:
-        """Pair, Just Works."""
+        """Pair, Just Works. Raises PairingError if the peripheral refuses."""
         await self._delay(_PAIRING_ROUNDS)
         if not self.peripheral.pairable:
             raise PairingError(PAIRING_NOT_ALLOWED)

@@ -123,7 +123,7 @@ class Inspection:
 
     def surroundings(self) -> Surroundings | None:
         """Return what is known of the fleets around this one; None if there can be none."""
-        return self._hub.around.known()
+        return self._hub.neighbours.known()
 
     def services(self, address: str) -> BleakGATTServiceCollection | None:
         """Return the GATT table of a device that is connected; None of any other."""

@@ -1,4 +1,4 @@
-"""The fleets around a fleet, if there are any."""
+"""What a fleet asks of its neighbours and tells them, whether it has any or not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from proxyconn.radio import Neighbours, OffersLinks, Radio, ScanWish, Surroundings, identity_of
 
 
-class Around:
-    """What a fleet does because of its neighbours: nothing, as long as it has none.
+class NeighbourAccess:
+    """What a fleet asks of its neighbours and tells them; nothing, as long as it has none.
 
     Args:
         is_listened_to: says whether anybody wants to hear what radios hear.
