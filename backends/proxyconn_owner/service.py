@@ -174,7 +174,7 @@ class Owner:
         for client in self.clients:
             party = self._party_of(client.name, client.peer, client.peer_port)
             for link in client.links.values():
-                self._lending.pass_on(link.address, client.party, party)
+                self._lending.pass_on(link.client, party)
             client.party = party
         self.share_out(self.settings.shares())
 

@@ -193,15 +193,12 @@ class Lending:
         self._hub.queue.shares.shares = shares
         self._hub.queue.serve()
 
-    def pass_on(self, address: str, giver: Party, taker: Party) -> None:
-        """Make a party's link to a device, or its attempt to open one, another party's.
-
-        Harmless if the device is not the giver's.
-        """
-        holder = self._hub.queue.holders.present(address)
-        if isinstance(holder, RoutedClient) and holder.party == giver:
-            holder.party = taker
-        self._hub.queue.pass_on(address, giver, taker)
+    def pass_on(self, client: RoutedClient, taker: Party) -> None:
+        """Make a client another party's, with its link or its attempts to open one."""
+        giver, client.party = client.party, taker
+        # Between two radios it has no place in the queue, and takes its next one as the taker.
+        if self._hub.queue.holders.present(client.address) is client:
+            self._hub.queue.pass_on(client.address, giver, taker)
 
     def backend(self) -> type[RoutedClient]:
         """Return the bleak backend of clients that are given an address or a device."""

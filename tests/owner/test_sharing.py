@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from bleak.exc import BleakError
 
 from proxyconn import BleakOutOfConnectionSlotsError, Fleet
+from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn.routing.fair_shares import Share
 from proxyconn_native_api.intake import Intake
 from proxyconn_owner.settings import ClientRule
@@ -251,6 +253,32 @@ async def test_new_rules_hold_for_those_who_are_there(make_house: MakeHouse) -> 
     links.append(await connect(fleet, 3))
     for link in links:
         await link.disconnect()
+
+
+async def test_new_rules_hold_between_two_radios(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that one radio has failed, and that has no other yet, takes it by the new rules."""
+    house: House = await make_house(peripheral(1, kitchen=-40, cellar=-70))
+    house.real("kitchen").inject("radio_62_burst")
+    failed, go_on = asyncio.Event(), asyncio.Event()
+    take = RoutedClient._take  # noqa: SLF001
+
+    async def between(self: Any, *args: Any) -> Any:
+        if len(args) > 2 and args[2]:
+            failed.set()
+            await go_on.wait()
+        return await take(self, *args)
+
+    monkeypatch.setattr(RoutedClient, "_take", between)
+    connecting = asyncio.ensure_future(connect(await house.client(), 1))
+    await failed.wait()
+    rules = (ClientRule("proxyconn", Share(2, 2)),)
+    house.owner.reload(replace(house.owner.settings, clients=rules))
+    go_on.set()
+    client = await connecting
+    assert house.fleet.inspection().party(address(1)) == "proxyconn"
+    await client.disconnect()
 
 
 async def test_idle_link_is_asked_back(make_house: MakeHouse) -> None:
