@@ -105,5 +105,9 @@ class Callbacks(Generic[P]):
                 continue
             try:
                 callback(*args, **kwargs)
-            except Exception:
-                _LOGGER.exception("a callback of %s failed: %r", self._owner, callback)
+            except Exception:  # noqa: BLE001 - it is logged
+                self.log_failure(callback)
+
+    def log_failure(self, callback: Callable[..., object]) -> None:
+        """Log the exception that is being handled, which a callback of these has raised."""
+        _LOGGER.exception("a callback of %s failed: %r", self._owner, callback)

@@ -99,7 +99,16 @@ class Listeners:
 
     def tell_heard(self: _Telling, reports: Sequence[Report[bytes]]) -> None:
         """Tell the listeners what the proxy has heard."""
-        self._told_heard(self, reports)
+        # As calling it would, but for what it takes to pass any arguments on: this is often.
+        told = self._told_heard
+        for registration in told.registrations.now:
+            callback = registration.callback
+            if callback is None:
+                continue
+            try:
+                callback(self, reports)
+            except Exception:  # noqa: BLE001 - it is logged
+                told.log_failure(callback)
 
     def tell_slots(self: _Telling, events: Sequence[AllocationChangeEvent]) -> None:
         """Tell the listeners that slots, or attempts to fill them, are other ones now."""
