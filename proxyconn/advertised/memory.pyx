@@ -18,6 +18,21 @@ cdef extern from "Python.h":
     PyTypeObject PyTuple_Type
 
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define BEGIN_TO_FETCH(at) __builtin_prefetch(at)
+    #else
+    #define BEGIN_TO_FETCH(at) ((void)(at))
+    #endif
+    """
+    void BEGIN_TO_FETCH(const void* at)
+
+
+cdef enum:
+    CACHE_LINE = 64
+
+
 cdef inline bint lies_as_a_tuple(object made_of):
     """Whether a class adds nothing to tuple that takes room; it may have a class of its own."""
     if type(made_of) is not type:
@@ -48,6 +63,17 @@ cpdef object let_go(tuple made):
     if PY_VERSION_HEX < 0x030E0000 and Py_REFCNT(made) == 1 and made_of is not tuple:
         Py_SET_TYPE(made, tuple)
         Py_DECREF(made_of)
+
+
+cpdef bint only_kept(object kept):
+    """Whether nobody has an object but who keeps it and who asks."""
+    return Py_REFCNT(kept) == 2
+
+
+cpdef void fetch(object wanted) noexcept:
+    """Have the processor fetch an object that is needed soon, and not wait for it."""
+    BEGIN_TO_FETCH(<char*><void*>wanted)
+    BEGIN_TO_FETCH(<char*><void*>wanted + CACHE_LINE)
 
 
 cpdef bint lies_at(bytes data, Py_ssize_t start, Py_ssize_t stop, bytes part):

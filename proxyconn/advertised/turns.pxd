@@ -3,6 +3,7 @@ import cython
 
 
 @cython.final
+@cython.no_gc
 cdef class Turn:
     cdef public object advertisement
     cdef public double at
@@ -13,6 +14,7 @@ cdef class Turn:
 
 
 @cython.final
+@cython.no_gc
 cdef class Turns:
     cdef public Turn latest
     cdef public dict _turns

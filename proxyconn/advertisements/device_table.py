@@ -10,7 +10,6 @@ from bleak.backends.scanner import AdvertisementData
 from bluetooth_data_tools import int_to_bluetooth_address
 
 from proxyconn.advertised.fields import Fields
-from proxyconn.advertised.reports import COMPILED, plain_reports
 from proxyconn.advertisements.hearing import hear
 from proxyconn.advertisements.merged_device import Heard, Sighting
 from proxyconn.callbacks import Callbacks
@@ -82,7 +81,7 @@ class SightingTable(Mapping[str, Sighting]):
         if known is None:
             known = self._by_radio[radio] = {}
         before = len(self._sightings)
-        hear(self, radio, known, plain_reports(reports) if COMPILED else reports, parse, now)
+        hear(self, radio, known, reports, parse, now)
         return len(self._sightings) != before
 
     def first_heard(self, radio: Radio, report: Report[Any], rssi: int, now: float) -> Heard:

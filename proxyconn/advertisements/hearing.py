@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from proxyconn.advertised.fields import NO_SIGNAL_FROM, Fields, measured, own_platform_data
-from proxyconn.advertised.memory import let_go, new_tuple
-from proxyconn.advertised.reports import COMPILED, LAST_ADDRESS
+from proxyconn.advertised.memory import fetch, let_go, new_tuple
+from proxyconn.advertised.reports import COMPILED, LAST_ADDRESS, PlainReport, plain_reports
 from proxyconn.advertisements.merged_device import (
     RHYTHM_SMOOTHING,
     RSSI_SMOOTHING,
@@ -24,6 +24,9 @@ from proxyconn.advertisements.merged_device import (
 from proxyconn.callbacks import Callbacks
 from proxyconn.models import NO_RSSI_VALUE
 from proxyconn.radio import Radio, Report
+
+FEW: Final = 256
+"""Devices of which a processor's nearer caches hold what is known; looking ahead costs more."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -43,6 +46,44 @@ class Table(Protocol):
         """Return what the radio hears of a device whose signal it has not measured so far."""
 
 
+def look_ahead(known: dict[int, Heard], reports: list[PlainReport], every: bool) -> list[Heard]:
+    """Return what the radio hears of the devices, the last report's first, to be worked through.
+
+    Nothing where that would not help: one of them is new, or there are few.
+
+    No cache holds what is known of hundreds of devices. What `hear` is about to need of it is
+    fetched for the whole batch at once, layer by layer, so that it need not wait for each piece.
+    With `every`, that is what somebody is told; else only of those that say something else.
+    """
+    found: list[Heard] = []
+    if len(known) <= FEW:
+        return found
+    for report in reports:
+        heard = known.get(report.address)
+        if heard is None:
+            return []
+        found.append(heard)
+        fetch(heard)
+    for heard in found:
+        fetch(heard.sighting)
+    needed = []
+    for at, heard in enumerate(found):
+        report, sighting = reports[at], heard.sighting
+        if every or report.data is not sighting.payload:
+            needed.append(sighting)
+            fetch(sighting.device)
+            fetch(sighting.turns)
+            fetch(sighting.said)
+    for sighting in needed:
+        fetch(sighting.turns.latest)
+        said = sighting.said
+        fetch(said[1])
+        fetch(said[2])
+        fetch(said[3])
+    found.reverse()
+    return found
+
+
 def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisement of every proxy
     table: Table,
     radio: Radio,
@@ -51,15 +92,15 @@ def hear(  # noqa: C901, PLR0915 - one flat loop: this runs for every advertisem
     parse: Callable[[Any], Fields],
     now: float,
 ) -> None:
-    """Note in a table what a radio heard, and tell those who asked.
-
-    `known` is address -> what the radio hears of the device, `now` is in seconds; all reports are
-    PlainReport where this is compiled.
-    """
+    """Note what a radio heard (`known`: by address, `now`: in seconds) and tell those who asked."""
     every, changes = table.callbacks.registrations, table.change_callbacks.registrations
+    ahead: list[Heard] = []
+    if COMPILED:
+        reports = plain_reports(reports)
+        ahead = look_ahead(known, reports, bool(every.now))
     for report in reports:
         rssi = report.rssi
-        heard = known.get(report.address)
+        heard = ahead.pop() if ahead else known.get(report.address)
         if heard is None:
             if report.address > LAST_ADDRESS:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
@@ -351,3 +352,31 @@ def test_memory_is_bounded_whatever_changes_its_address(scene: Scene) -> None:
     newest = f"C4:00:00:00:{(MOST_SIGHTINGS + 1) >> 8:02X}:{(MOST_SIGHTINGS + 1) & 0xFF:02X}"
     assert newest in scene.table
     assert ADDRESS not in scene.table
+
+
+def note(said: list[AdvertisementData], device: BLEDevice, data: AdvertisementData) -> None:
+    """Take an advertisement."""
+    said.append(data)
+
+
+def test_a_batch_of_many_devices_is_heard_as_its_reports_one_by_one() -> None:
+    """Known ones and new ones, twice in a batch too, when hundreds are known."""
+    once, each = Scene(), Scene()
+    told: list[list[AdvertisementData]] = [[], []]
+    for scene, said in zip((once, each), told, strict=True):
+        take = partial(note, said)
+        scene.table.callbacks.register(take)
+        scene.table.change_callbacks.register(take)
+    for turn in range(4):
+        numbers = [*range(400), *range(0, 400, 7), *range(400, 401 + turn // 2), 400]
+        reports = [
+            FakeReport(ONE + number, 1, -50 - place % 40, b"N/1:%d" % (number % 5 * turn))
+            for place, number in enumerate(numbers)
+        ]
+        once.table.hear(once.kitchen, reports, once.parse, float(turn))
+        for report in reports:
+            each.table.hear(each.kitchen, (report,), each.parse, float(turn))
+    assert told[0] == told[1]
+    assert once.parsed == each.parsed
+    for address, sighting in once.table.items():
+        assert sighting.rssi() == each.table[address].rssi()
