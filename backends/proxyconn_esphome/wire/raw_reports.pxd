@@ -1,20 +1,13 @@
 # How the names in raw_reports.py are compiled.
 import cython
 
-from proxyconn.advertised.memory cimport lies_at
+from proxyconn.advertised.memory cimport lies_at, only_kept
 from proxyconn.advertised.reports cimport PlainReport
 
 
 cdef int REPORT, ADDRESS, RSSI, ADDRESS_TYPE, DATA, PLACES
 cdef unsigned long long BITS_32, LAST_ADDRESS
 cdef int LAST_SHIFT, LENGTH_BYTES
-
-
-@cython.final
-cdef class _Last:
-    cdef unsigned long long number
-    cdef object address
-    cdef bytes data
 
 
 @cython.final
@@ -43,10 +36,14 @@ cdef class BatchReader:
         rssi=cython.int,
         start=Py_ssize_t,
         stop=Py_ssize_t,
-        last=_Last,
         report=PlainReport,
     )
     cdef PlainReport report(self, Py_ssize_t end)
 
-    @cython.locals(place=Py_ssize_t, last=_Last)
-    cdef _Last said_last(self, unsigned long long address)
+    @cython.locals(
+        place=Py_ssize_t,
+        known=cython.longlong,
+        last=PlainReport,
+        fresh=PlainReport,
+    )
+    cdef PlainReport said_last(self, long long number)

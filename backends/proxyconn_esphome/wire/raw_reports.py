@@ -5,7 +5,7 @@ Only worth it where this is compiled: Python reads the message that protobuf mak
 
 from __future__ import annotations
 
-from proxyconn.advertised.memory import lies_at
+from proxyconn.advertised.memory import lies_at, only_kept
 from proxyconn.advertised.reports import LAST_ADDRESS, PlainReport
 
 REPORT, ADDRESS, RSSI, ADDRESS_TYPE, DATA = 0x0A, 0x08, 0x10, 0x18, 0x22
@@ -24,23 +24,6 @@ PLACES = 1024
 """Devices of which it is known what they said last; a power of two, more than one proxy hears."""
 
 
-class _Last:
-    """What a device said last, and its address, as objects that need not be made again.
-
-    Attributes:
-        number: the address.
-        address: the same.
-        data: what it said.
-    """
-
-    __slots__ = ("address", "data", "number")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.address = number
-        self.data = b""
-
-
 class BatchReader:
     """Reads protobuf's encoding (protobuf.dev/programming-guides/encoding) of many batches.
 
@@ -48,7 +31,7 @@ class BatchReader:
         data: what is read.
         bytes: the same, which C finds without asking.
         at: where the next byte is.
-        last: what devices said last, each in the place of its address's lowest bits.
+        last: the last report of each device, in the place of its address's lowest bits.
     """
 
     __slots__ = ("at", "bytes", "data", "last")
@@ -57,7 +40,7 @@ class BatchReader:
         self.data = b""
         self.bytes = self.data
         self.at = 0
-        self.last: list[_Last | None] = [None] * PLACES
+        self.last: list[PlainReport | None] = [None] * PLACES
 
     def read(self, data: bytes) -> list[PlainReport]:
         """Return what a message says, without reports of what is no device.
@@ -131,23 +114,24 @@ class BatchReader:
                 raise ValueError("an unknown field")
         if address > LAST_ADDRESS:
             return None
-        last = self.said_last(address)
-        if not lies_at(self.data, start, stop, last.data):
-            last.data = self.bytes[start:stop]
-        # Its constructor would take half of the time that all of this takes.
-        report = PlainReport.__new__(PlainReport)
-        report.address = last.address
+        report = self.said_last(address)
         report.address_type = address_type
         report.rssi = rssi
-        report.data = last.data
+        if not lies_at(self.data, start, stop, report.data):
+            report.data = self.bytes[start:stop]
         return report
 
-    def said_last(self, address: int) -> _Last:
-        """Return what is known of a device, in whose place there may have been another one."""
-        place = address & (PLACES - 1)
+    def said_last(self, number: int) -> PlainReport:
+        """Return a report to write in for a device, with what was said last in its place."""
+        place = number & (PLACES - 1)
         last = self.last[place]
-        if last is None:
-            last = self.last[place] = _Last(address)
-        elif last.number != address:
-            last.number = last.address = address
+        if last is None or not only_kept(last):
+            # Its constructor would take half of the time that all of this takes.
+            fresh = PlainReport.__new__(PlainReport)
+            fresh.address = number if last is None else last.address
+            fresh.data = b"" if last is None else last.data
+            last = self.last[place] = fresh
+        known = last.address
+        if known != number:
+            last.address = number
         return last
