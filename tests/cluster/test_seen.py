@@ -72,6 +72,8 @@ async def test_every_owner_is_seen_with_what_it_has(owners: list[Member]) -> Non
         assert [rows[one.owner]["own"] for one in owners] == [one is here for one in owners]
         assert [rows[one.owner]["radios"] for one in owners] == [len(one.has) for one in owners]
         assert [rows[one.owner]["site"] for one in owners] == ["north", "south"]
+        assert [rows[one.owner]["slots"] for one in owners] == [3 * len(one.has) for one in owners]
+        assert [rows[one.owner]["links"] for one in owners] == [0, 0]
         assert all((one["at"] is None) == one["own"] for one in rows.values())
 
 

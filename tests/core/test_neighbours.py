@@ -14,6 +14,7 @@ from proxyconn import (
     ErrorKind,
     Fleet,
     LinkError,
+    RadioState,
     RadioUnavailableError,
     UnsupportedError,
 )
@@ -249,6 +250,13 @@ async def test_own_radios_are_offered_and_no_others(hub: Hub) -> None:
     (only,) = Lending(hub).offers(ADDRESS)
     assert (only.radio, only.offer.rssi, only.offer.wait, only.address_type) == (near, -60, 0.0, 1)
     assert Lending(hub).offers("C4:00:00:00:00:02") == []
+
+
+async def test_own_radios_that_cannot_be_used_are_not_offered(hub: Hub) -> None:
+    near = FakeRadio(hub, "near")
+    near.hear(ADDRESS, -60)
+    near.become(RadioState.DENIED)
+    assert Lending(hub).offers(ADDRESS) == []
 
 
 async def test_a_cluster_takes_a_backend(monkeypatch: pytest.MonkeyPatch) -> None:

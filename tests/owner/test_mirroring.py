@@ -197,11 +197,21 @@ async def test_full_disk_ends_nothing(
 
     radios = sorted(house.fleet.lending().radios(), key=lambda radio: radio.name)
     known: list[Radio] = []
-    mirror = Mirror(lambda: known, (), identity, folder, serve, retry_after=0.02)
+    looks = 0
+
+    def look() -> list[Radio]:
+        nonlocal looks
+        looks += 1
+        return known
+
+    mirror = Mirror(look, (), identity, folder, serve, retry_after=0.02)
     following = asyncio.create_task(mirror.follow())
     known += radios
     mirror.radios_changed()
     await until(lambda: caplog.text.count("is not served") == 2)
+    so_far = looks
+    await until(lambda: looks > so_far + 3)
+    assert caplog.text.count("is not served") == 2, "once for each, however often it is tried"
     assert served == []
     await asyncio.to_thread(folder.mkdir)
     await until(lambda: len(served) == 2)
