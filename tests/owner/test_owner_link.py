@@ -18,7 +18,7 @@ from proxyconn.fleet.owner_link import OWNER_PATH, OwnerLink, parse_lent
 from proxyconn.fleet.owner_socket import SOCKET
 from proxyconn.radio import FleetOptions, Radio, RadioSink
 
-from .conftest import DEADLINE
+from .conftest import DEADLINE, until
 
 HCI0 = {
     "name": "hci0",
@@ -62,18 +62,51 @@ async def socket(tmp_path: Path, hang_up: asyncio.Event) -> AsyncIterator[Path]:
     await runner.cleanup()
 
 
+@pytest.fixture
+async def lines() -> asyncio.Queue[bytes]:
+    """Return what an owner says next; nothing to have it hang up."""
+    return asyncio.Queue()
+
+
+@pytest.fixture
+async def talker(tmp_path: Path, lines: asyncio.Queue[bytes]) -> AsyncIterator[Path]:
+    """Yield the socket of an owner that says what it is told to say."""
+
+    async def tell(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while said := await lines.get():
+            await response.write(said)
+        return response
+
+    app = web.Application()
+    app.router.add_get(OWNER_PATH, tell)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / SOCKET)).start()
+    yield tmp_path / SOCKET
+    lines.put_nowait(b"")
+    await runner.cleanup()
+
+
 class Sink:
     """Told of radios that cannot be used; the rest of a sink is not asked for."""
 
     def __init__(self) -> None:
         self.radios: list[str] = []
+        self.told: list[tuple[str, RadioState, str | None]] = []
 
     def radio_added(self, radio: Radio) -> None:
         """A radio is there."""
         self.radios.append(radio.name)
 
+    def radio_removed(self, radio: Radio) -> None:
+        """A radio has gone."""
+        self.radios.remove(radio.name)
+
     def state_changed(self, radio: Radio) -> None:
         """A radio is another one now."""
+        self.told.append((radio.name, radio.state, radio.problem))
 
 
 def fleet_of(
@@ -131,6 +164,57 @@ async def test_what_cannot_be_used_later_is_tried_again(
     assert failures == 3
     assert caplog.text.count("tried again: not here") == 1
     assert sink.radios == ["hci0"]
+    await link.aclose()
+
+
+async def test_a_later_trouble_is_said_as_well(
+    socket: Path, hang_up: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each time in which nothing can be used, and not once for ever."""
+    monkeypatch.setattr("proxyconn.fleet.owner_link.RETRY_AFTER", 0.01)
+    said: list[str] = []
+    monkeypatch.setattr(
+        logging.getLogger("proxyconn.fleet.owner_link"),
+        "log",
+        lambda level, *_: said.append(logging.getLevelName(level)),
+    )
+    works = iter([True, False, False, True, False])
+    over = asyncio.Event()
+
+    async def use(lent: object) -> None:
+        if not next(works, True):
+            raise UnsupportedError("not here")
+        if len(said) == 3:
+            over.set()
+
+    sink: Any = Sink()
+    link = OwnerLink(socket, sink, use)
+    hang_up.set()
+    await link.start()
+    async with asyncio.timeout(DEADLINE):
+        await over.wait()
+    assert said == ["WARNING", "DEBUG", "WARNING"]
+    await link.aclose()
+
+
+async def test_a_radio_that_cannot_be_used_is_shown_as_it_is_now(
+    talker: Path, lines: asyncio.Queue[bytes]
+) -> None:
+    """Another state, with another problem; and no more once it can be used."""
+    sink: Any = Sink()
+
+    async def use(lent: object) -> None:
+        """Nothing."""
+
+    link = OwnerLink(talker, sink, use)
+    lines.put_nowait(line(HCI0))
+    await link.start()
+    assert sink.radios == ["hci0"]
+    lines.put_nowait(line(HCI0 | {"state": "connecting", "problem": "it is powered on"}))
+    await until(lambda: bool(sink.told))
+    assert sink.told == [("hci0", RadioState.CONNECTING, "it is powered on")]
+    lines.put_nowait(line())
+    await until(lambda: not sink.radios)
     await link.aclose()
 
 
