@@ -87,6 +87,9 @@ def serve(
         web_token_file=web_token_file or written.web_token_file,
         web_origin=web_origin or written.web_origin,
     )
+    if wanted.web is None and (web_origin or web_token_file):
+        option = "--web-origin" if web_origin else "--web-token-file"
+        raise fail(f"{option} is about a web page, and there is none: add --web", BAD_USAGE)
     folder = state_folder(state)
     if show_key:
         _show_key(wanted, folder)

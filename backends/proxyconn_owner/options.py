@@ -26,6 +26,12 @@ def _origin(text: str) -> str:
         raise typer.BadParameter(str(exc)) from None
 
 
+def _name(text: str) -> str:
+    if not text.strip():
+        raise typer.BadParameter("a name has characters; leave it out to be called proxyconn")
+    return text
+
+
 Api = Annotated[
     Listen | None,
     typer.Option(
@@ -36,7 +42,9 @@ Api = Annotated[
 ]
 One = Annotated[bool, typer.Option("--one", help="Serve the fleet as one proxy (the default).")]
 Mirrored = Annotated[bool, typer.Option("--mirrored", help="Serve one proxy for each radio.")]
-Name = Annotated[str | None, typer.Option(metavar="NAME", help="Name of the one proxy.")]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name of the one proxy.", parser=_name)
+]
 Web = Annotated[
     Listen | None,
     typer.Option(

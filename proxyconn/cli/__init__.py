@@ -47,7 +47,9 @@ class CommandGroup(TyperGroup):
         for point in entry_points(group=COMMAND_GROUP, name=cmd_name):
             loaded = point.load()
             if isinstance(loaded, typer.Typer):
-                return typer.main.get_command(loaded)
+                command = typer.main.get_command(loaded)
+                command.name = cmd_name
+                return command
             brought = typer.Typer(add_completion=False, rich_markup_mode=MARKUP)
             brought.command(cmd_name, cls=Command)(loaded)
             return typer.main.get_command(brought)

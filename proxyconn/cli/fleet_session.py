@@ -178,10 +178,17 @@ def _tell_of_taking(fleet: Fleet, settings: Settings) -> None:
         if radio.state is RadioState.READY and _subscription(radio).get("newest_wins")
     ]
     if taken and settings.subscribe is not Subscribe.ALWAYS and stderr().is_terminal:
-        stderr().print(
-            f"[dim]{safe(', '.join(taken))}: whoever listened through "
-            f"{'them' if taken[1:] else 'it'} (Home Assistant, say) hears nothing from now on[/]"
-        )
+        coming = [one.name for one in by_name(fleet) if one.state is RadioState.CONNECTING]
+        stderr().print(f"[dim]{safe(taken_text(taken, coming))}[/]")
+
+
+def taken_text(taken: list[str], coming: list[str]) -> str:
+    """Say from whom proxies were taken, and that those that are still to come will be as well."""
+    names = ", ".join(taken) + (f", and {', '.join(coming)} if as new" if coming else "")
+    them = "them" if taken[1:] or coming else "it"
+    return (
+        f"{names}: whoever listened through {them} (Home Assistant, say) hears nothing from now on"
+    )
 
 
 def _subscription(radio: Radio) -> Mapping[str, object]:

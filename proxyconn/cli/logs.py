@@ -32,6 +32,9 @@ def set_up_logging(*, verbose: int, lasting: bool = False) -> None:
         lasting: whether the command runs on by itself: nobody else says what it warns of.
     """
     logging.basicConfig(level=logging.ERROR, handlers=[_log_handler()])
+    for name in USED_LOGGERS:
+        # zeroconf has its own, and warns, with tracebacks, of interfaces that it does without.
+        logging.getLogger(name).setLevel(logging.ERROR)
     for name in OWN_LOGGERS if lasting else ():
         logging.getLogger(name).setLevel(logging.WARNING)
     wanted = (OWN_LOGGERS if verbose else ()) + (USED_LOGGERS if verbose > 1 else ())

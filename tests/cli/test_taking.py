@@ -15,6 +15,7 @@ from typing import Self
 import pytest
 
 from proxyconn import BleakClientWithServiceCache, Fleet, Proxy, establish_connection
+from proxyconn.cli.fleet_session import taken_text
 from proxyconn_virtual import events
 from proxyconn_virtual.firmware.profiles import NEWEST, PROFILES
 from proxyconn_virtual.fleet import VirtualFleet
@@ -281,3 +282,16 @@ async def test_taking_is_told_on_a_terminal(program: Program) -> None:
         terminal = await Terminal.start(program, "scan", *way(proxy), "--for", "0.5")
         await terminal.until("kitchen: whoever listened through it (Home Assistant, say) hears")
         assert (await terminal.end())[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("taken", "coming", "text"),
+    [
+        (["hall"], [], "hall: whoever listened through it"),
+        (["attic", "hall"], [], "attic, hall: whoever listened through them"),
+        (["hall"], ["attic", "yard"], "hall, and attic, yard if as new: whoever listened through"),
+    ],
+)
+def test_who_is_taken_from_whom(taken: list[str], coming: list[str], text: str) -> None:
+    """Proxies that are not ready yet are named as well."""
+    assert taken_text(taken, coming).startswith(text)

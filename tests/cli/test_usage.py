@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,6 +39,7 @@ def test_help_lists_commands(invoke: Invoke) -> None:
         assert f" {name} " in result.output
     assert " virtual " in result.output
     assert " demo " in result.output
+    assert " cluster " in result.output
 
 
 @pytest.mark.parametrize(
@@ -55,6 +58,7 @@ def test_help_tells_no_key(invoke: Invoke, monkeypatch: pytest.MonkeyPatch, comm
     ("arguments", "words"),
     [
         (["frob"], "No such command"),
+        (["state", "--forget", "lamp"], "is not an address"),
         (["discover", "--no-discover"], "no proxy to use"),
         (["discover", "--proxy", "fe80::1"], "brackets"),
         (["discover", "--interface", "eth0"], "not an IP address"),
@@ -186,3 +190,17 @@ def test_key_not_entered(invoke: Invoke) -> None:
     """Nothing on stdin is no key."""
     result = invoke("discover", "--key", "--no-discover", "--proxy", "127.0.0.1")
     assert (result.exit_code, "no key was entered" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize(("verbose", "told"), [(0, False), (2, True)])
+def test_what_zeroconf_warns_of_is_shown_when_asked_for(*, verbose: int, told: bool) -> None:
+    """It warns of each interface that it can do without, by a traceback."""
+    program = (
+        "import zeroconf, logging, proxyconn.cli.logs as logs\n"
+        f"logs.set_up_logging(verbose={verbose})\n"
+        "logging.getLogger('zeroconf').warning('Error with socket 7')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ("Error with socket" in run.stderr) is told

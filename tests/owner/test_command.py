@@ -106,6 +106,23 @@ async def test_bad_configuration(
     assert KEY not in complaint
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--web-origin", "https://proxies.example"), "--web-origin is about a web page"),
+        (("--web-token-file", "tokens"), "add --web"),
+        (("--name", ""), "a name has characters"),
+    ],
+)
+async def test_options_that_would_do_nothing(
+    serve: Serve, options: tuple[str, ...], words: str
+) -> None:
+    """They are refused, with what is missing."""
+    code, complaint = await serve.fails("--api", "127.0.0.1:0", *options)
+    assert code == 2
+    assert words in complaint
+
+
 async def test_state_that_cannot_be_used(serve: Serve) -> None:
     """A half-written state is set aside by the next owner, and said so; a new key is made."""
     before = await key_of(serve)

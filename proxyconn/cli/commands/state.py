@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +11,10 @@ import typer
 from rich.table import Table
 
 from proxyconn.cli.display.tables import table
-from proxyconn.cli.errors import describe, fail
+from proxyconn.cli.errors import BAD_USAGE, describe, fail
 from proxyconn.cli.option_types import AsJson, parse_address
 from proxyconn.cli.output import print_json, safe, stdout
+from proxyconn.device import is_address
 from proxyconn.state.facts import Fact, Key
 from proxyconn.state.file import StateError, StateFile
 from proxyconn.state.folder import state_folder
@@ -46,6 +48,7 @@ def state(
     file = StateFile(state_folder(folder))
     try:
         facts = file.read()
+        _check_known(forget or (), facts)
         gone = [key for key in facts if forget_all or key.device in (forget or ())]
         if gone:
             file.write([(key, None) for key in gone])
@@ -61,6 +64,15 @@ def state(
     stdout().print(_picture(rows) if rows else f"Nothing is remembered in {safe(str(file.path))}.")
 
 
+def _check_known(devices: Iterable[str], facts: Iterable[Key]) -> None:
+    """Refuse what is no address, and nothing is remembered by."""
+    known = {key.device for key in facts}
+    for device in devices:
+        if device not in known and not is_address(device):
+            text = f"--forget: {device!r} is not an address, such as C4:00:00:00:00:01"
+            raise fail(f"{text}; the table shows which there are", BAD_USAGE)
+
+
 def _row(key: Key, fact: Fact) -> dict[str, Any]:
     return {
         "kind": key.kind,
@@ -74,7 +86,7 @@ def _row(key: Key, fact: Fact) -> dict[str, Any]:
 def _picture(rows: list[dict[str, Any]]) -> Table:
     picture = table("Kind", "Radio", "Device", "Value", "Age")
     for row in sorted(rows, key=lambda row: (row["kind"], row["device"] or "", row["radio"] or "")):
-        value = str(row["value"])
+        value = _text(row["value"])
         short = value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 1]}…"
         picture.add_row(
             safe(row["kind"]),
@@ -84,6 +96,12 @@ def _picture(rows: list[dict[str, Any]]) -> Table:
             _age(row["age"]),
         )
     return picture
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return str(value)
 
 
 def _age(seconds: float) -> str:
