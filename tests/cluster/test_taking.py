@@ -182,8 +182,29 @@ async def test_given_back_before_what_was_heard(taking: Parts) -> None:
     seen.leases[MAC] = Seen(lease_of("x-1"), 0.0, free=True, revision=marker)
     with pytest.raises(TakenError):
         await take.take(store, MAC, lease_of("b-1"), Claim.GIVEN_BACK)
+    # After a break it is not known what came after the marker.
+    seen.leases[MAC] = Seen(lease_of("x-1"), 0.0, free=True, revision=revision)
+    take.begin_anew()
+    with pytest.raises(TakenError):
+        await take.take(store, MAC, lease_of("b-1"), Claim.GIVEN_BACK)
     seen.leases[MAC] = Seen(lease_of("x-1"), 0.0, free=True, revision=revision)
     assert await take.take(store, MAC, lease_of("b-1"), Claim.GIVEN_BACK) > marker
+
+
+async def test_what_runs_out_by_age_is_no_word(taking: Parts, bus: Bus) -> None:
+    """A server may mark what has run out, by its own clock: nobody has given it back."""
+    _, seen, _ = taking
+    await seen.start()
+    subject = f"$KV.{bus.subjects.leases}."
+    seen.leases[MAC] = Seen(lease_of("x-1"), 0.0)
+    for headers in ({"Nats-Marker-Reason": "MaxAge"}, {"KV-Operation": "PURGE"}):
+        await bus.client.publish(subject + MAC, b"", headers=headers)
+    await bus.client.publish(f"{subject}other", encode(lease_of("x-1")))
+    await until(lambda: "other" in seen.leases)
+    assert seen.leases[MAC] == Seen(lease_of("x-1"), 0.0)
+    await bus.client.publish(subject + MAC, b"", headers={"KV-Operation": "DEL"})
+    await until(lambda: seen.leases[MAC].free)
+    await seen.stop()
 
 
 async def test_only_a_predecessors_entry_is_inherited(taking: Parts) -> None:

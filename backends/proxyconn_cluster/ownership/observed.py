@@ -45,13 +45,14 @@ class Seen:
         lease: what it says; None if it cannot be read.
         at: when anybody else said something of it, by our clock.
         free: whether somebody has said that it is given back: the store knows whether that is so.
-        revision: one that the store had of it before; it had later ones since.
+        revision: one that the store had of it since we listen, before the last that was heard;
+            None for none.
     """
 
     lease: Lease | None
     at: float
     free: bool = False
-    revision: int = 0
+    revision: int | None = None
 
 
 @dataclass(slots=True)
@@ -129,6 +130,11 @@ class Observed:
             await self.bus.unsubscribe(one)
         self._heard.clear()
 
+    def begin_anew(self) -> None:
+        """Take it that something may not have been heard: the store may be another one by now."""
+        for seen in self.leases.values():
+            seen.revision = None
+
     async def read(self, buckets: Buckets) -> None:
         """Take what was put while nobody listened. Raises UnreachableError.
 
@@ -184,7 +190,7 @@ class Observed:
     def doubt(self, mac: str, lease: Lease | None) -> None:
         """Have a proxy be somebody's, for all that is known, until it is silent for a lease."""
         seen = self.leases.get(mac)
-        self.leases[mac] = Seen(lease, now(), revision=seen.revision if seen else 0)
+        self.leases[mac] = Seen(lease, now(), revision=seen.revision if seen else None)
 
     def _handler(
         self, take: Callable[[str, bytes | None], None]
@@ -211,7 +217,7 @@ class Observed:
         seen = self.leases.get(mac)
         if seen is None and len(self.leases) >= MOST_PROXIES:
             return
-        known = seen.revision if seen else 0
+        known = (seen.revision if seen else None) or 0
         self.leases[mac] = Seen(lease, now(), revision=max(known, revision))
         if seen is None or seen.lease is None or lease is None or seen.lease.owner != lease.owner:
             self.changed()

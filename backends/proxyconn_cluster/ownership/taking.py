@@ -10,9 +10,9 @@ before; and what is heard may have been refused by it, or be late, or said twice
   only a first entry is not, in a store that was emptied. So one of our own that is there though we
   do not have the proxy proves no more than nothing would.
 - *Silence or a word*: while we listened without a break, nobody else has said for a lease that the
-  proxy is theirs. Or the store has the marker by which somebody gave it back, after all that we
-  have heard; hearing of it is a reason to look, and no more. Or it has the entry of our
-  predecessor, which is proved to be gone.
+  proxy is theirs. Or the store has the marker by which somebody gave it back, after what we have
+  heard of it since we listen; hearing of it is a reason to look, and no more. Or it has the entry
+  of our predecessor, which is proved to be gone.
 
 Whoever was stopped, or hears late, has heard by the store's answer what came before it on the same
 connection: if that was anything of this proxy, we think again.
@@ -53,6 +53,7 @@ class Taking:
     def begin_anew(self) -> None:
         """Take it that something may not have been heard."""
         self._unrenewed = Unrenewed()
+        self._observed.begin_anew()
         self._began_at = now()
 
     async def take(self, store: LeaseStore, mac: str, lease: Lease, claim: Claim) -> int:
@@ -113,7 +114,8 @@ class Taking:
         if claim is Claim.INHERITED:
             proved, before = owner is not None and owner == self._predecessor, None
         else:
-            proved = found.given_back and found.revision > (seen.revision if seen else 0)
+            known = seen.revision if seen else None
+            proved = found.given_back and known is not None and found.revision > known
         if not proved:
             self._observed.doubt(mac, found.lease or before)
         return proved
