@@ -173,7 +173,7 @@ async def _serve(
 ) -> None:
     try:
         async with (
-            Supervisor(settings.file, settings.stamp) as supervisor,
+            Supervisor(settings.file, settings.stamp, ending.tell) as supervisor,
             member_of(shared, folder) as member,
             open_fleet(
                 settings,

@@ -61,10 +61,16 @@ class Supervisor:
     Args:
         file: the configuration file; None if there is none to look at.
         read: its stamp before it was read; None if there was nothing to read.
+        left_alone: called when the terminal that the owner was started in has been closed, unless
+            it was told to outlive it, as by nohup.
     """
 
-    def __init__(self, file: Path | None, read: Stamp | None) -> None:
+    def __init__(
+        self, file: Path | None, read: Stamp | None, left_alone: Callable[[], None]
+    ) -> None:
         self._file = file
+        self._left_alone = left_alone
+        self._has_terminal = False
         self._changes = FileChanges(read)
         # Where nobody listens, it would leave a socket open.
         is_service = NOTIFY_VARIABLE in os.environ
@@ -82,8 +88,17 @@ class Supervisor:
             task.add_done_callback(log_failure)
         # Without a handler it would end the process.
         with contextlib.suppress(NotImplementedError, RuntimeError):
-            loop.add_signal_handler(signal.SIGHUP, self._asked.set)
+            outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            self._has_terminal = not outlives and _has_terminal()
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         return self
+
+    def _hung_up(self) -> None:
+        """SIGHUP says that somebody asks for the configuration, or that the terminal is gone."""
+        if self._has_terminal and not _has_terminal():
+            self._left_alone()
+        else:
+            self._asked.set()
 
     async def __aexit__(self, *exc_info: object) -> None:
         with contextlib.suppress(NotImplementedError, RuntimeError):
@@ -134,6 +149,15 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _has_terminal() -> bool:
+    """Whether this process belongs to a terminal that is there (tty(4): ENXIO where it is not)."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _stamp(file: Path) -> Stamp | None:

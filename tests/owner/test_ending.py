@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
 import signal
+import sys
 
 import pytest
 
@@ -91,3 +94,55 @@ async def test_caller_that_is_cancelled_ends_the_owner() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert ended.is_set()
+
+
+IN_A_TERMINAL = """
+import fcntl, os, runpy, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+if sys.argv.pop(1) == "nohup":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+runpy.run_module("proxyconn", run_name="__main__", alter_sys=True)
+"""
+
+
+async def owner_in_a_terminal(serve: Serve, terminal: int, how: str) -> asyncio.subprocess.Process:
+    """Start an owner that belongs to a terminal, and wait until it is ready."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", IN_A_TERMINAL, how, "serve", *serve.config_options,
+        "--state", str(serve.folder / "state"),
+        "--api", "127.0.0.1:0", "--no-announce", "--json",
+        stdin=terminal, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        env=serve.environment, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout
+    async with asyncio.timeout(SECONDS):
+        assert b"ready" in await process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize("how", ["closed", "asked", "nohup"])
+async def test_terminal_that_is_closed_ends_its_owner(serve: Serve, how: str) -> None:
+    """In order. SIGHUP while it is there ends nothing, nor does it where that is not wanted."""
+    leader, follower = pty.openpty()
+    process = await owner_in_a_terminal(serve, follower, how)
+    os.close(follower)
+    assert process.stdout
+    try:
+        if how == "asked":
+            process.send_signal(signal.SIGHUP)
+        else:
+            os.close(leader)
+        async with asyncio.timeout(SECONDS):
+            if how == "closed":
+                out, _ = await process.communicate()
+                assert process.returncode == 0
+                assert b"stopping" in out
+                return
+            process.send_signal(signal.SIGHUP)
+            assert b"reloaded" in await process.stdout.readline()
+    finally:
+        if how == "asked":
+            os.close(leader)
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()

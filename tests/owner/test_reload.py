@@ -130,7 +130,7 @@ async def test_file_that_is_written_just_after_it_was_read(
 
     async with (
         asyncio.timeout(SECONDS),
-        Supervisor(file, config.stamp) as supervisor,
+        Supervisor(file, config.stamp, lambda: None) as supervisor,
         supervisor.clients_are_welcome(reload),
     ):
         await again.wait()
