@@ -24,6 +24,7 @@ class LinkedClient(BaseBleakClient, abc.ABC):
 
     link_end: str | None = None
     _table: BleakGATTServiceCollection | None = None
+    _is_closing = False
     _closed: asyncio.Event | None = None
 
     @property
@@ -64,12 +65,15 @@ class LinkedClient(BaseBleakClient, abc.ABC):
 
         That includes its cancellation: whoever closes lets the link go, come what may.
         """
-        if self._closed:
+        if self._is_closing:
+            self._closed = self._closed or asyncio.Event()
             await self._closed.wait()
             return
-        closed = self._closed = asyncio.Event()
+        self._is_closing = True
         try:
             await close()
         finally:
-            self._closed = None
-            closed.set()
+            self._is_closing = False
+            if closed := self._closed:
+                self._closed = None
+                closed.set()

@@ -12,6 +12,7 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
+from bleak.backends.service import BleakGATTServiceCollection
 from bleak.exc import BleakError
 from bluetooth_data_tools import mac_to_int
 
@@ -30,7 +31,7 @@ from proxyconn_esphome.link import gatt_operations as operations
 from proxyconn_esphome.link.link import Link
 from proxyconn_esphome.link.opening import abandon, open_link
 from proxyconn_esphome.link.services.discovery import discover
-from proxyconn_esphome.link.services.gatt_cache import MAX_MTU, MIN_MTU
+from proxyconn_esphome.link.services.gatt_cache import MAX_MTU, MIN_MTU, KnownDevice
 from proxyconn_esphome.link.services.services_table import only_services
 from proxyconn_esphome.link.services.stale_tables import clear_stale_tables, clear_table
 from proxyconn_esphome.link.states import LinkEvent
@@ -134,21 +135,14 @@ class ESPHomeClient(LinkedClient):
         link = self._opening = Link(self._session, self.address, number, self._on_link_down, flow)
         limit = self._timeout if timeout is None else timeout
         try:
-            async with asyncio.timeout(None) as scope:
-                await self._open(link, pair, dangerous_use_bleak_cache, limit, scope)
-        except BaseException as exc:
+            await self._open(link, pair, dangerous_use_bleak_cache, limit)
+        except BaseException:
             abandon(self._session, link)
-            if isinstance(exc, TimeoutError) and scope.expired():
-                raise TimeoutError(
-                    f"{link.label}: no services within {round(limit, 1):g} s"
-                ) from None
             raise
         finally:
             self._opening = None
 
-    async def _open(
-        self, link: Link, pair: bool, use_cache: bool, limit: float, scope: asyncio.Timeout
-    ) -> None:
+    async def _open(self, link: Link, pair: bool, use_cache: bool, limit: float) -> None:
         known = self._session.cache.device(self.address)
         if known.stale:
             await clear_stale_tables(self._session, self.address, known)
@@ -156,26 +150,44 @@ class ESPHomeClient(LinkedClient):
         mtu = await open_link(
             self._session, link, self._address_type, with_cache=services is not None, timeout=limit
         )
-        if services is None or pair:
-            assert link.asked_at is not None
-            scope.reschedule(link.asked_at + limit)
         # With cached services the proxy reports the MTU of whatever used the slot before.
         if mtu and (services is None or link.inherited):
             known.mtu = min(max(mtu, MIN_MTU), MAX_MTU)
         self._mtu = link.mtu = known.mtu
         if services is None:
             known.kept_by.add(self._session)
-        if pair:
-            await operations.pair(self._session, link)
-        if services is None:
-            self._session.tell_linked(self.address)
-            services = await discover(link, known, self._session.cache)
+        if services is None or pair:
+            services = await self._set_up(link, known, services, pair, limit)
         link.require_up()
         link.move(LinkEvent.SET_UP)
         self._link = link
         self.services = (
             only_services(services, self._wanted_services) if self._wanted_services else services
         )
+
+    async def _set_up(
+        self,
+        link: Link,
+        known: KnownDevice,
+        services: BleakGATTServiceCollection | None,
+        pair: bool,
+        limit: float,
+    ) -> BleakGATTServiceCollection:
+        """Pair if wanted, and read the services that are not known, `limit` after the request."""
+        assert link.asked_at is not None
+        scope = asyncio.timeout_at(link.asked_at + limit)
+        try:
+            async with scope:
+                if pair:
+                    await operations.pair(self._session, link)
+                if services is None:
+                    self._session.tell_linked(self.address)
+                    services = await discover(link, known, self._session.cache)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise TimeoutError(f"{link.label}: no services within {round(limit, 1):g} s") from None
+        return services
 
     async def disconnect(self) -> None:
         """Close the link and wait until its slot is free, or end an attempt; harmless without."""

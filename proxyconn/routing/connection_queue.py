@@ -17,8 +17,9 @@ from proxyconn.radio import OffersLinks, Radio, identity_of
 from proxyconn.routing.device_holders import Holder, Holders
 from proxyconn.routing.fair_shares import FairShares, Party, Place
 from proxyconn.routing.journal import Journal
-from proxyconn.routing.known_paths import Routing, free_slots
+from proxyconn.routing.known_paths import Routing
 from proxyconn.routing.path_score import DB_PER_SECOND, explain_choice
+from proxyconn.routing.slot_forecast import free_slots, is_idle
 from proxyconn.routing.why_not import WhyNot, have_gone
 
 LOOK_AGAIN = 0.25
@@ -260,7 +261,7 @@ class LinkQueue:
 
     def _serve(self, now: float) -> None:
         radios = self.radios()
-        idle = {radio for radio in radios if _is_idle(radio)}
+        idle = {radio for radio in radios if is_idle(radio)}
         far: set[Radio] = {radio for radio in idle if isinstance(radio, OffersLinks)}
         free = free_slots(radios)
         ahead: dict[Radio, int] = {}
@@ -345,20 +346,23 @@ class LinkQueue:
         now: float,
     ) -> Radio | None:
         """Return the radio to take or to wait for; None if there is none, or not yet."""
-        candidates = [
-            (path, radio)
-            for path, radio in self.routing.candidates(
-                waiter.address, now, pairing=waiter.pairing, ahead=ahead
-            )
-            if path.usable
-            and waiter.wants(radio)
+        address, routing = waiter.address, self.routing
+        ways = [
+            radio
+            for radio in routing.ways(address, pairing=waiter.pairing)
+            if waiter.wants(radio)
             and radio not in unwilling
-            and not self.routing.refusals.stands(waiter.address, radio, now)
+            and not routing.refusals.stands(address, radio, now)
         ]
-        if not candidates:
-            return None
+        if len(ways) < 2:
+            # There is nothing to weigh.
+            only = ways[0] if ways else None
+            busy = only and routing.holder(address, now, but=only if only in idle else None)
+            return None if busy else only
+        every = routing.candidates(address, now, pairing=waiter.pairing, ahead=ahead)
+        candidates = [(path, radio) for path, radio in every if radio in ways]
         free = next((pair for pair in candidates if pair[1] in idle), None)
-        if self.routing.holder(waiter.address, now, but=free[1] if free else None):
+        if routing.holder(address, now, but=free[1] if free else None):
             return None
         if free is None or free is candidates[0]:
             return candidates[0][1]
@@ -391,7 +395,3 @@ _by_place = attrgetter("place")
 
 def _granted(future: asyncio.Future[Radio]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
-
-
-def _is_idle(radio: Radio) -> bool:
-    return isinstance(radio, OffersLinks) or (radio.connecting == 0 and radio.free_slots() != 0)

@@ -24,7 +24,7 @@ from proxyconn.radio import (
 )
 from proxyconn.routing.bonds import Bonds
 from proxyconn.routing.failure_memory import FailureMemory
-from proxyconn.routing.path_score import USABLE_STATES, Path, obstacle, rank
+from proxyconn.routing.path_score import Path, obstacle, rank
 from proxyconn.routing.pins import NO_PINS, Pins
 from proxyconn.routing.slot_forecast import Holding
 from proxyconn.routing.slot_refusals import Refusals
@@ -44,7 +44,7 @@ LINK = "link"
 Candidate = tuple[Path, Radio]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
     """What there is to say about a device before its paths are looked at.
 
@@ -130,8 +130,8 @@ class Routing:
         self, radio: Radio, events: Iterable[AllocationChangeEvent], now: float
     ) -> None:
         """Take note of the slots that a radio reports as taken or freed."""
-        holding = self.holding(radio)
         for event in events:
+            holding = self.holding(radio)
             holders = self._holders.setdefault(event.address, {})
             if event.change is AllocationChange.ALLOCATED:
                 holders[radio] = now
@@ -295,15 +295,23 @@ class Routing:
 
     def is_reachable(self, address: str, *, pairing: bool, but: Collection[Radio] = ()) -> bool:
         """Whether any of the candidates may be tried, all `but` some of them."""
+        return any(radio not in but for radio in self.ways(address, pairing=pairing))
+
+    def ways(self, address: str, *, pairing: bool) -> list[Radio]:
+        """Return the radios of the usable candidates, in no order: what each is worth costs more.
+
+        Arguments as in `candidates`.
+        """
         known = self._known(address, pairing)
-        return any(
-            obstacle(
-                radio.connectable, radio.state, known.pins.pin(radio.name), known.elsewhere(radio)
+        pins = known.pins
+        return [
+            radio
+            for radio in known.radios
+            if obstacle(
+                radio.connectable, radio.state, pins.pin(radio.name), known.elsewhere(radio)
             )
             is None
-            for radio in known.radios
-            if radio not in but
-        )
+        ]
 
     def _known(self, address: str, pairing: bool) -> _Known:
         pins = self.pins_for(address)
@@ -380,15 +388,3 @@ def _as_offered(path: Path, offer: Offer) -> Path:
         failures=max(path.failures, offer.failures),
         radio_failures=max(path.radio_failures, offer.radio_failures),
     )
-
-
-def free_slots(radios: Iterable[Radio]) -> int | None:
-    """Return the free slots of all radios that connect; None if one does not say."""
-    total = 0
-    for radio in radios:
-        is_own = not isinstance(radio, OffersLinks)
-        if is_own and radio.connectable and radio.state in USABLE_STATES:
-            if (free := radio.free_slots()) is None:
-                return None
-            total += free
-    return total

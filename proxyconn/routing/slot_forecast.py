@@ -1,11 +1,15 @@
-"""How long slots and attempts of one radio last, and so when the next one is expected.
+"""Which slots are free now, and when the next one is expected, by how long those of a radio last.
 
 Knows no clock: the time is an argument.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from proxyconn.radio import OffersLinks, Radio
+from proxyconn.routing.path_score import USABLE_STATES
 
 SMOOTHING = 0.3
 """Weight of the last observation in a mean."""
@@ -66,3 +70,20 @@ class Holding:
             return max(age, USUAL_HOLD)
         # A link that has outlived the others is likely to last as long again.
         return max(self.hold - age if age < self.hold else age - self.hold, LEAST_REST)
+
+
+def free_slots(radios: Iterable[Radio]) -> int | None:
+    """Return the free slots of all radios that connect; None if one does not say."""
+    total = 0
+    for radio in radios:
+        is_own = not isinstance(radio, OffersLinks)
+        if is_own and radio.connectable and radio.state in USABLE_STATES:
+            if (free := radio.free_slots()) is None:
+                return None
+            total += free
+    return total
+
+
+def is_idle(radio: Radio) -> bool:
+    """Whether a radio can open a link now, or its owner can be asked for one."""
+    return isinstance(radio, OffersLinks) or (radio.connecting == 0 and radio.free_slots() != 0)

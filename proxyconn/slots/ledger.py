@@ -80,10 +80,10 @@ class SlotLedger:
                 self._sorted.remove(address)
             for address in came:
                 insort(self._sorted, address)
-        return [
-            *self._events(AllocationChange.RELEASED, gone),
-            *self._events(AllocationChange.ALLOCATED, came),
-        ]
+        events = self._events(AllocationChange.RELEASED, gone) if gone else []
+        if came:
+            events += self._events(AllocationChange.ALLOCATED, came)
+        return events
 
     def _events(
         self, change: AllocationChange, addresses: Iterable[str]
@@ -107,7 +107,8 @@ class SlotLedger:
 
     def drop_claim(self, address: str) -> None:
         """Give up a claim that the radio never honoured; harmless if there is none."""
-        self.claims -= {address}
+        if address in self.claims:
+            self.claims -= {address}
 
     def holds(self, address: str) -> bool:
         """Whether the radio reports a slot held for `address`."""

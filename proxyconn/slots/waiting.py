@@ -31,6 +31,8 @@ class SlotQueue:
 
     def notify(self) -> None:
         """Look at the ledger again: it has changed."""
+        if not (self._claimers or self._watchers):
+            return
         for waiters in (self._claimers, self._watchers):
             for waiter in list(waiters):
                 condition, future = waiter

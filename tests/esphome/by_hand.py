@@ -26,6 +26,7 @@ from proxyconn_esphome.link.dispatch import Dispatcher
 from proxyconn_esphome.link.link import Link
 from proxyconn_esphome.link.opening import open_link
 from proxyconn_esphome.link.states import LinkEvent
+from proxyconn_esphome.link.turn import Turn
 from proxyconn_esphome.occupancy.left_links import LeftLinks
 from proxyconn_esphome.occupancy.opening_attempts import Attempts
 from proxyconn_esphome.wire import messages as wire
@@ -68,7 +69,7 @@ class HandProxy:
         self.problem: str | None = None
         self.ledger = SlotLedger(self.name)
         self.queue = SlotQueue(self.ledger)
-        self.turn = asyncio.Lock()
+        self.turn = Turn()
         self.dispatcher = Dispatcher(self.orphans.append, self._on_notice)
         self.attempts = Attempts(self)
         self.subscription = HandSubscription()

@@ -223,3 +223,15 @@ async def test_a_request_that_is_never_answered_holds_up_the_next_so_long(
     assert answer(link)
     await second
     link.down(GONE)
+
+
+async def test_what_waits_on_a_link_that_is_closed_is_told_so(proxy: HandProxy) -> None:
+    """Whatever reason the proxy gives: it is its client that does not want it."""
+    link = proxy.open()
+    asked = ask(link)
+    await turns()
+    link.send_disconnect()
+    proxy.say_down(error=8)
+    with pytest.raises(NotConnectedError, match="Disconnected by its client") as caught:
+        await asked
+    assert caught.value.source == "kitchen"

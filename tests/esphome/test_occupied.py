@@ -170,6 +170,22 @@ class Occupied(SessionListener):
         self.seen.append(len(self._session.attempts.under_way))
 
 
+async def test_a_report_that_says_nothing_new_is_told_to_nobody() -> None:
+    """It is while slots are odd: then every report may be the one that shows what they are."""
+    async with a_house() as house, program(house):
+        await asyncio.sleep(1)
+        told = Occupied(house.session)
+        house.session.request_slots()
+        await asyncio.sleep(1)
+        assert told.seen == []
+        house.proxy.inject("slot_leak")
+        await asyncio.sleep(1)
+        odd = len(told.seen)
+        house.session.request_slots()
+        await asyncio.sleep(1)
+        assert len(told.seen) == odd + 1
+
+
 async def test_orphans_are_freed() -> None:
     """A slot that nobody here uses is asked back once it has settled."""
     async with a_house() as house:

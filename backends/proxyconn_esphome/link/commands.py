@@ -7,7 +7,7 @@ and in words that do not tell which write is meant.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 
 from proxyconn.radio import RadioError
@@ -33,7 +33,7 @@ class Commands:
     def __init__(self, turn: asyncio.Lock, flow: CommandFlow | None) -> None:
         self.line = Line()
         self.strays: dict[int, float] = {}
-        self.asked: Counter[int] = Counter()
+        self.asked: defaultdict[int, int] = defaultdict(int)
         self._turn = turn
         self._behind = 0
         self._flow = flow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Protocol
@@ -12,6 +11,7 @@ from aioesphomeapi.model import BluetoothProxyFeature
 from proxyconn.radio import SlotLedger, SlotQueue
 from proxyconn_esphome.link.dispatch import Dispatcher
 from proxyconn_esphome.link.sender import Sender
+from proxyconn_esphome.link.turn import Turn
 
 
 class OpeningAttempts(Protocol):
@@ -73,7 +73,7 @@ class ConnectingProxy(Sender, Protocol):
         ...
 
     @property
-    def turn(self) -> asyncio.Lock:
+    def turn(self) -> Turn:
         """Held by the one attempt that the proxy works on."""
         ...
 

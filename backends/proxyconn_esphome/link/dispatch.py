@@ -69,6 +69,11 @@ class Dispatcher:
             BluetoothSetConnectionParamsResponse: self._on_params,
         }
 
+    @property
+    def awaits_report(self) -> bool:
+        """Whether a link has not been seen in the proxy's list."""
+        return bool(self._unlisted)
+
     def add(self, link: Link) -> None:
         """Give `link` the messages of its address."""
         self.links[link.number] = self.by_address[link.address] = link

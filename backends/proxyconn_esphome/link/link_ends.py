@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from proxyconn.radio import ErrorKind, LinkError, OutOfSlotsError, RadioError
+from proxyconn.radio import ErrorKind, LinkError, NotConnectedError, OutOfSlotsError, RadioError
 from proxyconn_esphome.codes import ConnectionReason, GattStatus, kind_of_reason
 from proxyconn_esphome.link.link import Link
 from proxyconn_esphome.link.states import LinkState
@@ -54,8 +54,15 @@ class SecondNotices:
             self._expected[number] = error
 
 
+def closed_by_client(link: Link) -> NotConnectedError:
+    """Return the error of what waits on a link that its client does not want any more."""
+    return NotConnectedError(f"{link.label}: Disconnected by its client", source=link.source)
+
+
 def connection_error(link: Link, reason: ConnectionReason) -> RadioError:
     """Return the error that connected=false with `reason` stands for, in the link's state."""
+    if link.state is LinkState.CLOSING:
+        return closed_by_client(link)
     if link.state is not LinkState.OPENING:
         if link.state is LinkState.OPEN and reason is ConnectionReason.ESP_GATT_ERROR:
             return _error(

@@ -9,12 +9,12 @@ import logging
 from proxyconn.radio import (
     ErrorKind,
     LinkError,
-    NotConnectedError,
     OutOfSlotsError,
     RadioUnavailableError,
 )
 from proxyconn_esphome.link.connecting_proxy import ConnectingProxy
 from proxyconn_esphome.link.link import Link
+from proxyconn_esphome.link.link_ends import closed_by_client
 from proxyconn_esphome.link.states import LinkEvent, LinkState
 from proxyconn_esphome.wire.messages import BluetoothDeviceRequest, BluetoothDeviceRequestType
 
@@ -169,8 +169,7 @@ async def _open_in_turn(
 ) -> int:
     """Open a link as the one attempt that the proxy works on; return what `_request` does."""
     try:
-        async with asyncio.timeout(TURN_TIMEOUT):
-            await proxy.turn.acquire()
+        await proxy.turn.take(TURN_TIMEOUT)
     except TimeoutError:
         raise LinkError(
             f"{link.label}: the proxy was busy opening other links for {TURN_TIMEOUT:g} s",
@@ -268,6 +267,4 @@ def abandon(proxy: ConnectingProxy, link: Link) -> None:
             link.send_disconnect()
     except RadioUnavailableError as exc:
         _LOGGER.debug("%s: the proxy drops it by itself: %s", link.label, exc)
-    proxy.dispatcher.end(
-        link, NotConnectedError(f"{link.label}: Disconnected by its client", source=proxy.name)
-    )
+    proxy.dispatcher.end(link, closed_by_client(link))

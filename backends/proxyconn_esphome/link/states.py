@@ -7,12 +7,12 @@ neither clock nor loop nor wire.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, auto
+from enum import StrEnum, auto
 from types import MappingProxyType
 from typing import Any
 
 
-class LinkState(Enum):
+class LinkState(StrEnum):
     """Where a link is in its life."""
 
     IDLE = auto()
@@ -27,7 +27,7 @@ class LinkState(Enum):
     """A disconnect request is under way."""
 
 
-class LinkEvent(Enum):
+class LinkEvent(StrEnum):
     """What moves a link."""
 
     CONNECT_SENT = auto()

@@ -100,7 +100,8 @@ class LeftLinks:
 
     def asking(self, address: str) -> None:
         """Take note that the proxy is about to be asked for a link."""
-        self._proxy.ledger.inherited -= {address}
+        if address in self._proxy.ledger.inherited:
+            self._proxy.ledger.inherited -= {address}
         self._ours.pop(address, None)
         self.foreign.pop(address, None)
         if self._proxy.keeps_links:
@@ -113,6 +114,11 @@ class LeftLinks:
             ours_until: when it was last proven to be ours, in the loop's seconds.
         """
         self._ours_until = ours_until
+
+    @property
+    def awaits_report(self) -> bool:
+        """Whether the next report is to show what was there before."""
+        return self._ours_until is not None
 
     def on_slots(self, use: SlotUse) -> None:
         """Take a slot report; `use` is who of ours uses slots."""

@@ -7,7 +7,7 @@ takes no step of its own for each of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from proxyconn.radio import SlotLedger
 
@@ -59,6 +59,10 @@ class SlotUse(NamedTuple):
 
     unused: frozenset[str] = frozenset()
     unheld: frozenset[str] = frozenset()
+
+
+NOTHING_ODD: Final = SlotUse()
+"""Each slot is one of ours, and each of ours has one."""
 
 
 def slot_use(proxy: UsedProxy) -> SlotUse:

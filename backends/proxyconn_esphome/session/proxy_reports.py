@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from bluetooth_data_tools import int_to_bluetooth_address
 
 from proxyconn.radio import AllocationChangeEvent, Report, SlotQueue
-from proxyconn_esphome.occupancy.slot_use import slot_use
+from proxyconn_esphome.occupancy.slot_use import NOTHING_ODD, slot_use
 from proxyconn_esphome.session.periodic_checks import PeriodicChecks, WatchedProxy
 from proxyconn_esphome.session.subscription.other_clients import OtherClients
 from proxyconn_esphome.wire.messages import (
@@ -60,6 +60,7 @@ class ProxyReports:
         self._proxy = proxy
         self._time = asyncio.get_running_loop().time
         self._listed: list[int] = []
+        self._is_settled = False
         self._held: list[str] = []
 
     def handlers(self) -> dict[type[Any], Callable[[Any], None]]:
@@ -77,11 +78,17 @@ class ProxyReports:
 
     def _on_slots(self, message: BluetoothConnectionsFreeResponse) -> None:
         proxy = self._proxy
+        if self._is_no_news(message):
+            proxy.other_clients.on_slots()
+            proxy.subscription.on_slots()
+            proxy.queue.notify()
+            return
         held = self._addresses(message.allocated[:MOST_HOLDERS])
         events = proxy.ledger.update(
             message.free, message.limit, held, self._of_others(held) if proxy.is_shared else ()
         )
         use = slot_use(proxy)
+        self._is_settled = proxy.ledger.complete and use == NOTHING_ODD
         proxy.left.on_slots(use)
         proxy.other_clients.on_slots()
         proxy.subscription.on_slots()
@@ -91,6 +98,26 @@ class ProxyReports:
         proxy.queue.notify()
         proxy.update()
         proxy.tell_slots(events)
+
+    def _is_no_news(self, message: BluetoothConnectionsFreeResponse) -> bool:
+        """Whether a report repeats the last one, and nothing was or is odd about the slots.
+
+        Firmware reports its slots again whenever a link is up.
+        """
+        proxy, ledger = self._proxy, self._proxy.ledger
+        return (
+            self._is_settled
+            and message.free == ledger.free
+            and message.limit == ledger.limit
+            and message.allocated == self._listed
+            and not (
+                proxy.is_shared
+                or proxy.attempts.abandoned
+                or proxy.left.awaits_report
+                or proxy.dispatcher.awaits_report
+            )
+            and slot_use(proxy) == NOTHING_ODD
+        )
 
     def _addresses(self, listed: list[int]) -> list[str]:
         """Return who holds slots, as text; most reports name whom the last one has named.

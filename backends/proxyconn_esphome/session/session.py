@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -26,6 +25,7 @@ from proxyconn_esphome.link.command_flow import CommandFlow
 from proxyconn_esphome.link.dispatch import Dispatcher
 from proxyconn_esphome.link.link import Link
 from proxyconn_esphome.link.services.gatt_cache import GattCache
+from proxyconn_esphome.link.turn import Turn
 from proxyconn_esphome.occupancy.left_links import LeftLinks
 from proxyconn_esphome.occupancy.opening_attempts import Attempts
 from proxyconn_esphome.session import readiness
@@ -103,7 +103,7 @@ class ProxySession(SelfDescription, Listeners):
         self.reach = MovingConnection(proxy, self, zeroconf, expected_mac, others)
         self.ledger = SlotLedger(self.name)
         self.queue = SlotQueue(self.ledger)
-        self.turn = asyncio.Lock()
+        self.turn = Turn()
         self.commands = CommandFlow(self.send, lambda: self.name)
         self.unreachable = Unreachable(self.update)
         self.attempts = Attempts(self)
