@@ -189,7 +189,8 @@ async def _serve(
                 reload = partial(_reload, settings, owner, notices)
                 async with supervisor.clients_are_welcome(reload):
                     ending.clients_are_welcome()
-                    await ending.told.wait()
+                    with notices.of_radios(fleet):
+                        await ending.told.wait()
                 notices.stopping()
     except (PortTakenError, StateError, TokenError, MissingExtraError, CannotJoinError) as exc:
         raise CommandFailedError(str(exc)) from None

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
+from proxyconn import Fleet, RadioState
 from proxyconn.cli.output import print_json, safe, stdout
+from proxyconn.radio import OffersLinks
 from proxyconn_owner.service import Owner
 from proxyconn_owner.settings import place
 from proxyconn_web.server import WebServer
+
+SETTLED_AFTER: Final = 0.5
+"""Seconds from a change of a radio until it is told: one that is let go is in trouble before."""
+
+MOST_TROUBLES: Final = 1024
+"""Radios of which it is known what was told; their names come from the network."""
 
 
 class Notices:
@@ -21,6 +32,7 @@ class Notices:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._told: set[str] | None = None
+        self._troubles: dict[str, str] = {}
 
     def ready(self, owner: Owner) -> None:
         """Clients are welcome."""
@@ -54,6 +66,53 @@ class Notices:
             if proxy.name not in self._told:
                 self._told.add(proxy.name)
                 self._event("serving", name=proxy.name, host=proxy.host, port=proxy.port)
+
+    @contextmanager
+    def of_radios(self, fleet: Fleet) -> Iterator[None]:
+        """Tell why a radio cannot be used, once for each reason, and that it can be again.
+
+        What is the matter with other owners' radios they tell themselves.
+        """
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+
+        def tell() -> None:
+            nonlocal timer
+            timer = None
+            self._tell_of_radios(fleet)
+
+        def changed() -> None:
+            nonlocal timer
+            timer = timer or loop.call_later(SETTLED_AFTER, tell)
+
+        unregister = fleet.register_state_callback(changed)
+        changed()
+        try:
+            yield
+        finally:
+            unregister()
+            if timer:
+                timer.cancel()
+
+    def _tell_of_radios(self, fleet: Fleet) -> None:
+        own = {one.name: one for one in fleet.radios if not isinstance(one, OffersLinks)}
+        for name, radio in own.items():
+            trouble = radio.problem
+            if trouble and self._troubles.get(name) != trouble:
+                self._troubles[name] = trouble
+                self._radio(name, str(radio.state), trouble)
+            elif radio.state is RadioState.READY and name in self._troubles:
+                del self._troubles[name]
+                self._radio(name, str(radio.state), None)
+        # One that is made anew, with another key, is the same to whoever reads this.
+        while len(self._troubles) > MOST_TROUBLES:
+            del self._troubles[next(iter(self._troubles))]
+
+    def _radio(self, name: str, state: str, problem: str | None) -> None:
+        if self._as_json:
+            print_json({"event": "radio", "name": name, "state": state, "problem": problem})
+        else:
+            self._line(f"{name}: {state}" + (f": {problem}" if problem else ""))
 
     def client_came(self, proxy: str, client: str) -> None:
         """A client has said Hello."""

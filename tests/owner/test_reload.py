@@ -13,7 +13,7 @@ from proxyconn.cli.config_file import Stamp, read_text
 from proxyconn_owner import supervision
 from proxyconn_owner.supervision import FileChanges, Supervisor
 from proxyconn_virtual.fleet import VirtualFleet
-from proxyconn_virtual.proxy import ProxySpec
+from proxyconn_virtual.proxy import ProxySpec, new_noise_psk
 
 from .conftest import KEY, READ, VALUE, connect, peripheral
 from .process import SECONDS, Running, Serve, configure, key_of, program
@@ -59,6 +59,21 @@ async def test_reload_that_cannot_be_is_told_and_is_not_the_last(
         await configure(serve, virtual)
         await running.event("reloaded")
         assert await client.read_gatt_char(READ) == VALUE
+
+
+async def test_radio_that_cannot_be_used_is_told(serve: Serve) -> None:
+    """With the reason, and that it can be used once that is mended."""
+    good = await asyncio.to_thread(serve.config.read_text)
+    await asyncio.to_thread(serve.config.write_text, good.replace(KEY, new_noise_psk()))
+    async with serve.running() as running:
+        told = [await running.event("radio") for _ in range(2)]
+        assert {one["name"] for one in told} == {"kitchen", "cellar"}
+        assert {one["state"] for one in told} == {"wrong key"}
+        assert "refused the encryption key" in told[0]["problem"]
+        await asyncio.to_thread(serve.config.write_text, good)
+        told = [await running.event("radio") for _ in range(2)]
+        assert {one["name"] for one in told} == {"kitchen", "cellar"}
+        assert {(one["state"], one["problem"]) for one in told} == {("ready", None)}
 
 
 async def test_default_file_that_has_gone_is_no_empty_one(
