@@ -141,7 +141,7 @@ async def test_who_was_cut_off_knows_nothing(
     await other.lose_all()
     await line.mend()
     await until(lambda: member.membership.bus.connected)
-    await asyncio.sleep(0.2 * lease)
+    await asyncio.sleep(0.1 * lease)
     assert member.has == set()
     for _ in range(5):
         await renew(1)
