@@ -39,6 +39,7 @@ class SightingTable(Mapping[str, Sighting]):
         callbacks: called with every advertisement; what they are given is their own.
         change_callbacks: called with those that say something else than the one before.
         lost_callbacks: called with each device that is not heard any more.
+        sweep_at: when it is time to look for devices that went silent, in seconds.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class SightingTable(Mapping[str, Sighting]):
         self._make_device = make_device
         self._sightings: dict[str, Sighting] = {}
         self._by_radio: dict[Radio, dict[int, Heard]] = {}
-        self._swept = 0.0
+        self.sweep_at = SWEEP_EVERY
         self.callbacks = Callbacks[BLEDevice, AdvertisementData]("the fleet", changed)
         self.change_callbacks = Callbacks[BLEDevice, AdvertisementData]("the fleet", changed)
         self.lost_callbacks = Callbacks[BLEDevice]("the fleet", changed)
@@ -91,6 +92,8 @@ class SightingTable(Mapping[str, Sighting]):
         if sighting is None:
             device = self._make_device(address, report.address_type)
             sighting = self._sightings[address] = Sighting(device)
+            if len(self._sightings) >= MOST_SIGHTINGS:
+                self.sweep_at = now
         heard = sighting.heard.get(radio)
         if heard is None:
             heard = Heard(radio, sighting, rssi, now, report.address_type)
@@ -134,13 +137,9 @@ class SightingTable(Mapping[str, Sighting]):
             sighting.lose(radio)
         self._forget([address for address, one in self._sightings.items() if not one.heard])
 
-    def needs_sweep(self, now: float) -> bool:
-        """Whether it is time to look for devices that went silent."""
-        return now - self._swept >= SWEEP_EVERY or len(self._sightings) >= MOST_SIGHTINGS
-
     def sweep(self, now: float, keep: Container[str]) -> bool:
         """Forget devices that went silent, but those to `keep`; False if it is not time yet."""
-        if not self.needs_sweep(now):
+        if now < self.sweep_at:
             return False
         crowded = len(self) >= MOST_SIGHTINGS
         self.forget_silent(now, keep)
@@ -153,7 +152,7 @@ class SightingTable(Mapping[str, Sighting]):
 
     def forget_silent(self, now: float, keep: Container[str]) -> None:
         """Forget devices that went silent, by the rhythm of each, but those to `keep`."""
-        self._swept = now
+        self.sweep_at = now + SWEEP_EVERY
         self._forget(
             [
                 address

@@ -161,7 +161,7 @@ class Hub:
         """A radio heard devices."""
         now = self.loop.time()
         sightings = self.sightings
-        if sightings.needs_sweep(now):
+        if now >= sightings.sweep_at:
             sightings.sweep(now, keep=self.queue.links)
             self.routing.memory.sweep(now)
         has_grown = sightings.hear(radio, reports, parse, now)

@@ -112,10 +112,14 @@ class PeriodicChecks:
     def on_heard(self, now: float) -> None:
         """Take note of an advertisement, at a time of the loop's."""
         step = self.watchdog.step
+        if step is None:
+            # As `hear` would: this is often.
+            self.watchdog.heard_at = now
+            return
         if self.watchdog.hear(now):
             _LOGGER.info("%s: it hears devices again", self._proxy.name)
             self._proxy.update()
-        if step and step is Step.RESUBSCRIBE and now - self._resubscribed_at < RUNG_TIME:
+        if step is Step.RESUBSCRIBE and now - self._resubscribed_at < RUNG_TIME:
             self._proxy.subscription.was_taken_back()
 
     def _tick(self) -> None:

@@ -63,7 +63,7 @@ class ProxyReports:
         self._is_settled = False
         self._held: list[str] = []
 
-    def handlers(self) -> dict[type[Any], Callable[[Any], None]]:
+    def handlers(self) -> dict[type[Any], Callable[..., None]]:
         """Return what to call for each type of message; as `Connection.handle` takes them."""
         return {
             BluetoothConnectionsFreeResponse: self._on_slots,
@@ -134,8 +134,8 @@ class ProxyReports:
         links = self._proxy.dispatcher.links.values()
         return set(held) - {link.address for link in links if link.is_up}
 
-    def _on_heard(self, reports: Sequence[Report[bytes]]) -> None:
-        proxy, now = self._proxy, self._time()
+    def _on_heard(self, reports: Sequence[Report[bytes]], now: float) -> None:
+        proxy = self._proxy
         proxy.subscription.prove(now)
         proxy.attempts.on_heard()
         proxy.periodic_checks.on_heard(now)

@@ -68,12 +68,13 @@ class Watchdog:
     Attributes:
         silent: whether the ladder is at its end, and the proxy is still silent.
         step: the last step that was taken since the proxy was heard.
+        heard_at: when the last advertisement came, in seconds; None if none did.
     """
 
     def __init__(self) -> None:
         self.silent = False
         self.step: Step | None = None
-        self._heard_at: float | None = None
+        self.heard_at: float | None = None
         self._begun_at = self._busy_at = float("-inf")
         self._next_at = 0.0
         self._rounds = 0
@@ -95,11 +96,11 @@ class Watchdog:
         """Take note of an advertisement; return whether the proxy counted as silent."""
         was_silent = self.silent
         if self.step:
-            if self._heard_at is not None:
-                rest = min(2 * (now - self._heard_at), MOST_PATIENCE)
+            if self.heard_at is not None:
+                rest = min(2 * (now - self.heard_at), MOST_PATIENCE)
                 self._patience = max(self._patience, rest)
             self._forget()
-        self._heard_at = now
+        self.heard_at = now
         return was_silent
 
     def _forget(self) -> None:
@@ -109,11 +110,11 @@ class Watchdog:
 
     def heard_ago(self, now: float) -> float | None:
         """Return the seconds since the last advertisement; None if there was none yet."""
-        return None if self._heard_at is None else now - self._heard_at
+        return None if self.heard_at is None else now - self.heard_at
 
     def silence(self, now: float) -> float:
         """Return the seconds since the last advertisement, or since the session began."""
-        return now - max(self._begun_at, self._heard_at or self._begun_at)
+        return now - max(self._begun_at, self.heard_at or self._begun_at)
 
     def next_step(self, now: float, *, busy: bool, links: bool) -> Step | None:
         """Return what is due, which is then thought to be done.

@@ -249,10 +249,10 @@ class Connection:
             info.bluetooth_proxy_feature_flags_compat(version) if version else 0
         )
 
-    def handle(self, wire: Wire, handlers: Mapping[type[Any], Callable[[Any], None]]) -> None:
+    def handle(self, wire: Wire, handlers: Mapping[type[Any], Callable[..., None]]) -> None:
         """Call a handler for each message of its type, until the connection is lost.
 
-        That of advertisements is called with the reports in each batch instead.
+        That of advertisements is called with the reports in each batch, and the loop's time.
         What has arrived with the last message is dropped then: it is about a session that is over.
         """
         for type_, handler in handlers.items():

@@ -39,8 +39,8 @@ MOST_DATA = 1650
 MaySend = Callable[[], bool]
 """Says whether a proxy is ours at this moment."""
 
-TakeBatch = Callable[[Sequence[Report[bytes]]], None]
-"""Takes the advertisements of one message."""
+TakeBatch = Callable[[Sequence[Report[bytes]], float], None]
+"""Takes the advertisements of one message, and the loop's time."""
 
 
 class Messages(Protocol):
@@ -132,7 +132,7 @@ class RawConnection(APIConnection):
             self._alive_at = now
             super().process_packet(PING_RESPONSE, b"")
         try:
-            take(reports)
+            take(reports, now)
         except Exception:
             # As for a handler of messages: its defect must not end the connection.
             _LOGGER.exception("%s: a batch of advertisements was not taken", self.log_name)
@@ -145,8 +145,9 @@ class RawConnection(APIConnection):
 
 def take_batches(wire: Messages, take: TakeBatch) -> Callable[[], None]:
     """Call `take` with the advertisements of each batch that comes; returns the unsubscribe."""
+    time = asyncio.get_running_loop().time
     remove = wire.add_message_callback(
-        lambda message: take(reports_of(message)), (BluetoothLERawAdvertisementsResponse,)
+        lambda message: take(reports_of(message), time()), (BluetoothLERawAdvertisementsResponse,)
     )
     if not isinstance(wire, RawConnection):
         return remove
