@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any, Final
 
 from proxyconn import Fleet, RadioState
@@ -54,9 +55,14 @@ class Notices:
     @staticmethod
     def _invitation(owner: Owner, web: WebServer) -> str:
         """Say where the page is; a log must not have what opens it."""
+        there = ""
+        if owner.settings.web_origin is None and ip_address(web.host).is_unspecified:
+            there = f" (from elsewhere: this machine's address for {web.host})"
         if sys.stdout.isatty():
-            return f"See the fleet at {web.page_url()}"
-        return f"See the fleet at {web.page}; a token to log in with is in {owner.token_file}"
+            return f"See the fleet at {web.page_url()}{there}"
+        return (
+            f"See the fleet at {web.page}{there}; a token to log in with is in {owner.token_file}"
+        )
 
     def served(self, owner: Owner) -> None:
         """Another proxy is served; those before `ready` are told of there."""

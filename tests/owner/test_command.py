@@ -211,10 +211,12 @@ async def test_web_address_is_told_and_a_reader_does_not_keep_the_owner(serve: S
                 assert token not in line.decode()
 
 
-async def lines_of(serve: Serve, output: int, read: Callable[[], bytes]) -> str:
+async def lines_of(
+    serve: Serve, output: int, read: Callable[[], bytes], web: str = "127.0.0.1:0"
+) -> str:
     """Return what it prints for people until it says how to end it."""
     process = await serve.start(
-        "--api", "127.0.0.1:0", "--no-announce", "--web", "127.0.0.1:0", stdout=output
+        "--api", "127.0.0.1:0", "--no-announce", "--web", web, stdout=output
     )
     try:
         said = b""
@@ -241,6 +243,15 @@ async def test_no_log_has_what_opens_the_page(serve: Serve) -> None:
     os.close(follower)
     os.close(leader)
     assert "/#token=" in on_terminal
+
+
+async def test_page_at_every_address_is_opened_at_one_of_them(serve: Serve) -> None:
+    """0.0.0.0 is nobody's address for who looks from elsewhere."""
+    reader, writer = os.pipe()
+    said = await lines_of(serve, writer, lambda: os.read(reader, 4096), web="0.0.0.0:0")
+    os.close(writer)
+    os.close(reader)
+    assert "(from elsewhere: this machine's address for 0.0.0.0)" in said
 
 
 async def test_web_port_that_is_taken(serve: Serve) -> None:
