@@ -20,6 +20,7 @@ from nats.js.kv import KeyValue
 
 from proxyconn.callbacks import log_failure
 from proxyconn.errors import ErrorKind, LinkError, RadioUnavailableError
+from proxyconn_cluster.bus.cancelling import cancelled
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import Message, MessageError, decode, encode
 from proxyconn_cluster.bus.subjects import address_token
@@ -133,10 +134,7 @@ class Holds:
         await self._rest()
 
     async def _rest(self) -> None:
-        for task in (self._confirming, self._renewing):
-            if task:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await cancelled(task for task in (self._confirming, self._renewing) if task)
 
     async def hold(self, address: str, radio: str, timeout: float) -> None:
         """Hold a device, or learn that somebody else has it.

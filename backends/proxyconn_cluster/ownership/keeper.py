@@ -16,6 +16,7 @@ from typing import Any, Final
 from proxyconn.callbacks import Callbacks, log_failure
 from proxyconn.radio import Candidate, Tenure
 from proxyconn_cluster import fence
+from proxyconn_cluster.bus.cancelling import cancelled
 from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import MessageError
@@ -103,11 +104,10 @@ class Keeper(Tenure):
         """Give back what is left, and say that we go; idempotent."""
         fence.put_up(None)
         self._forget_bus()
-        for task in self._tasks:
-            task.cancel()
         # What was asked for may be ours by now: it is given back with the rest.
         self._candidates = {}
-        await asyncio.gather(*self._tasks, *self._takes, return_exceptions=True)
+        await cancelled(self._tasks)
+        await asyncio.gather(*self._takes, return_exceptions=True)
         for mac in list(self.holding.held):
             self.let_go(mac)
         await asyncio.gather(*self._giving_back, return_exceptions=True)
