@@ -49,6 +49,8 @@ MOST_PART_BYTES = 65536
 PART_COST = 64
 """Bytes that a part counts at least: an empty one takes memory too."""
 
+DISCONNECT = BluetoothDeviceRequestType.BLUETOOTH_DEVICE_REQUEST_TYPE_DISCONNECT
+
 CONGESTION_WAITS = (0.1, 0.4, 1.5)
 """Seconds before a request is sent again that found the link congested."""
 
@@ -391,9 +393,4 @@ class Link:
         """Ask the proxy to drop the link, without waiting. Raises RadioUnavailableError."""
         if self.state is not LinkState.IDLE:
             self.move(LinkEvent.DISCONNECT_SENT)
-        self._sender.send(
-            BluetoothDeviceRequest(
-                address=self.number,
-                request_type=BluetoothDeviceRequestType.BLUETOOTH_DEVICE_REQUEST_TYPE_DISCONNECT,
-            )
-        )
+        self._sender.send(BluetoothDeviceRequest(address=self.number, request_type=DISCONNECT))

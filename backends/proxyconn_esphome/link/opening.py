@@ -218,19 +218,31 @@ async def _request(
                 address_type=address_type,
             )
         )
-        doubting = asyncio.get_running_loop().call_later(REPORT_TIME, _doubt, proxy, link)
         try:
-            async with asyncio.timeout(timeout):
-                mtu = await link.opened
+            mtu = await _opened(proxy, link, timeout)
         except TimeoutError:
             raise TimeoutError(f"{link.label}: no link within {round(timeout, 1):g} s") from None
-        finally:
-            doubting.cancel()
         await _outlive(link, with_cache and proxy.ledger.complete)
         return mtu
     except BaseException:
         abandon(proxy, link)
         raise
+
+
+async def _opened(proxy: ConnectingProxy, link: Link, timeout: float) -> int:
+    """Wait for a link to come up; find out who is told of it if nothing is reported to us.
+
+    Raises:
+        TimeoutError: it is not up within `timeout` seconds.
+        RadioError: it has failed.
+    """
+    await asyncio.wait((link.opened,), timeout=min(timeout, REPORT_TIME))
+    if not link.opened.done():
+        if timeout > REPORT_TIME and not link.listed:
+            proxy.subscription.doubt()
+        async with asyncio.timeout(max(timeout - REPORT_TIME, 0.0)):
+            await link.opened
+    return link.opened.result()
 
 
 async def _outlive(link: Link, with_cache: bool) -> None:
@@ -247,12 +259,6 @@ async def _outlive(link: Link, with_cache: bool) -> None:
             kind=ErrorKind.TRANSIENT,
             source=link.source,
         )
-
-
-def _doubt(proxy: ConnectingProxy, link: Link) -> None:
-    """Find out who is told of an attempt, if it has not been reported to us."""
-    if not (link.listed or link.opened.done()):
-        proxy.subscription.doubt()
 
 
 def abandon(proxy: ConnectingProxy, link: Link) -> None:

@@ -70,4 +70,5 @@ def slot_use(proxy: UsedProxy) -> SlotUse:
     holders, links = proxy.ledger.holders, proxy.dispatcher.by_address
     under_way = proxy.attempts.under_way
     ours = under_way if links.keys() <= holders else under_way.union(links)
-    return SlotUse(holders.difference(links, under_way), ours - holders)
+    unused, unheld = holders.difference(links, under_way), ours - holders
+    return SlotUse(unused, unheld) if unused or unheld else NOTHING_ODD

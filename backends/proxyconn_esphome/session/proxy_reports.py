@@ -88,7 +88,7 @@ class ProxyReports:
             message.free, message.limit, held, self._of_others(held) if proxy.is_shared else ()
         )
         use = slot_use(proxy)
-        self._is_settled = proxy.ledger.complete and use == NOTHING_ODD
+        self._is_settled = proxy.ledger.complete and use is NOTHING_ODD
         proxy.left.on_slots(use)
         proxy.other_clients.on_slots()
         proxy.subscription.on_slots()
@@ -116,7 +116,7 @@ class ProxyReports:
                 or proxy.left.awaits_report
                 or proxy.dispatcher.awaits_report
             )
-            and slot_use(proxy) == NOTHING_ODD
+            and slot_use(proxy) is NOTHING_ODD
         )
 
     def _addresses(self, listed: list[int]) -> list[str]:
