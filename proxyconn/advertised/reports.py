@@ -59,12 +59,14 @@ class PlainReport:
 
 
 def plain_reports(reports: Iterable[AnyReport]) -> list[PlainReport]:
-    """Return reports as plain ones, without those of what is no device.
-
-    Those in a list are of one class.
-    """
-    if type(reports) is list and reports and type(reports[0]) is PlainReport:
-        return reports
+    """Return reports as plain ones, without those of what is no device."""
+    if type(reports) is list:
+        for report in reports:
+            # Compiled code reads them without a look at their type.
+            if type(report) is not PlainReport:
+                break
+        else:
+            return reports
     plain = []
     for report in reports:
         if type(report) is PlainReport:

@@ -184,6 +184,9 @@ def test_plain_reports() -> None:
     ).advertisements
     assert values(plain_reports((plain, *others))) == [(1, -60, 1, b"x"), (2, -127, 0, b"y")]
     assert plain_reports(ready := [plain]) is ready
+    assert values(plain_reports([plain, *others])) == [(1, -60, 1, b"x"), (2, -127, 0, b"y")]
+    with pytest.raises(AttributeError):
+        plain_reports([plain, None])  # type: ignore[list-item]
 
 
 class Ear(SessionListener):
