@@ -66,8 +66,11 @@ def rooms() -> Iterator[Path]:
 
 
 def test_rooms_are_not_crowded() -> None:
-    """No folder of the packages has more than 14 files."""
-    files = {room: [one for one in room.iterdir() if one.is_file()] for room in rooms()}
+    """No folder of the packages has more than 14 files, those of a compiler not counted."""
+    files = {
+        room: [one for one in room.iterdir() if one.is_file() and one.suffix != ".so"]
+        for room in rooms()
+    }
     assert len(files) > 10
     crowded = {str(room.relative_to(ROOT)): len(n) for room, n in files.items()}
     assert {room: n for room, n in crowded.items() if n > FOLDER_FILES} == {}
