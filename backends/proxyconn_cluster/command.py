@@ -20,7 +20,7 @@ from proxyconn.cli.options import load_config
 from proxyconn.cli.output import print_json, safe, stdout
 from proxyconn_cluster.configuration import OPTION, parse_cluster
 from proxyconn_cluster.extra import MissingExtraError, check_extra
-from proxyconn_cluster.settings import ClusterSettings
+from proxyconn_cluster.settings import DEFAULT_FLEET, ClusterSettings
 
 if TYPE_CHECKING:
     from proxyconn_cluster.survey import Survey
@@ -89,7 +89,10 @@ async def _show(settings: ClusterSettings, *, as_json: bool) -> None:
         return
     if not found.owners:
         stdout().print(f"no owner of fleet {safe(settings.fleet)} answers; start one: ", end="")
-        stdout().print(f"proxyconn serve {OPTION} {safe(settings.servers[0])}", markup=False)
+        given = f"{OPTION} {','.join(settings.servers)}"
+        if settings.fleet != DEFAULT_FLEET:
+            given += f" --fleet {settings.fleet}"
+        stdout().print(f"proxyconn serve {given}", markup=False, soft_wrap=True)
         return
     stdout().print(_owners_table(found), _proxies_table(found))
     for text in found.troubles:

@@ -13,6 +13,7 @@ DEFAULT_FLEET: Final = "house"
 DEFAULT_SITE: Final = "home"
 
 SCHEMES: Final = ("nats", "tls", "ws", "wss")
+WEBSOCKETS: Final = ("ws:", "wss:")
 
 DEFAULT_LEASE: Final = 10.0
 """Seconds for which a proxy stays an owner's that does not renew its lease."""
@@ -58,14 +59,16 @@ def checked_servers(text: str) -> tuple[str, ...]:
     """Return the URLs of servers, given with commas between them.
 
     Raises:
-        ValueError: one of them is no URL of a NATS server, or has a password in it. The text does
-            not repeat what was given.
+        ValueError: one of them is no URL of a NATS server, or has a password in it, or only some
+            are WebSockets. The text does not repeat what was given.
     """
     servers = tuple(part.strip() for part in text.split(",") if part.strip())
     if not servers:
         raise ValueError("must be the URL of a NATS server, such as nats://10.0.0.2:4222")
     for server in servers:
         _check_server(server)
+    if len({server.lower().startswith(WEBSOCKETS) for server in servers}) > 1:
+        raise ValueError("must be all nats:// and tls://, or all ws:// and wss://")
     return servers
 
 
@@ -133,5 +136,5 @@ class ClusterSettings:
     @property
     def uses_tls(self) -> bool:
         """Whether the connection is encrypted whatever the server says."""
-        secure = any(server.startswith(("tls:", "wss:")) for server in self.servers)
+        secure = any(server.lower().startswith(("tls:", "wss:")) for server in self.servers)
         return secure or self.ca is not None or self.certificate is not None

@@ -27,6 +27,7 @@ from proxyconn_cluster.settings import ClusterSettings
 
 from .conftest import MakeBus, MakeServer
 from .nats_server import NatsServer, free_port
+from .village import until
 
 USERS = "authorization { users: [ { user: somebody, password: pw } ] }"
 DEADLINE = 10.0
@@ -209,6 +210,35 @@ async def test_tls(make_server: MakeServer, make_bus: MakeBus, tmp_path: Path) -
     async with asyncio.timeout(3.0):
         said = await refusal(ClusterSettings((server.url,)))
     assert "name the file with the certificate authority" in said
+
+
+async def test_server_without_tls_is_not_used(make_server: MakeServer, tmp_path: Path) -> None:
+    """Who asks for TLS, by the URL or by a file, sends nothing to a server that has none."""
+    server = await make_server()
+    cert, _ = await asyncio.to_thread(certificate, tmp_path)
+    tls = ClusterSettings((server.url.replace("nats://", "tls://"),))
+    for settings in (tls, ClusterSettings((server.url,), ca=cert)):
+        async with asyncio.timeout(3.0):
+            assert "does not encrypt" in await refusal(settings)
+
+
+async def test_server_that_comes_back_without_tls_is_not_used(
+    make_server: MakeServer, make_bus: MakeBus, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What had TLS at first must have it for every connection after that."""
+    caplog.set_level(logging.DEBUG)
+    cert, key = await asyncio.to_thread(certificate, tmp_path)
+    server = await make_server(f'tls {{ cert_file: "{cert}", key_file: "{key}" }}')
+    bus = await make_bus(server, ca=cert)
+    await server.stop()
+    encrypted, server.config = server.config, ""
+    await server.start()
+    await until(lambda: "NotEncryptedError" in caplog.text)
+    assert not bus.connected
+    await server.stop()
+    server.config = encrypted
+    await server.start()
+    await until(lambda: bus.connected)
 
 
 @pytest.mark.parametrize(

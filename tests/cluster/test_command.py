@@ -71,13 +71,15 @@ async def test_nobody_is_there(server: NatsServer, tmp_path: Path) -> None:
     """Without owners, or without a broker, it is said how to start one; no owner goes on alone."""
     url = f"nats://127.0.0.1:{free_port()}"
     serve = ("serve", "--cluster", url, "--api", "127.0.0.1:0", "--no-announce")
-    (_, out, _), (failed, _, why), (refused, _, how), owner = await asyncio.gather(
+    (_, out, _), (_, hotel, _), (failed, _, why), (refused, _, how), owner = await asyncio.gather(
         proxyconn(tmp_path, "cluster", "--cluster", server.url),
+        proxyconn(tmp_path, "cluster", "--cluster", server.url, "--fleet", "hotel"),
         proxyconn(tmp_path, "cluster", "--cluster", url),
         proxyconn(tmp_path, "cluster"),
         proxyconn(tmp_path, *serve),
     )
     assert "no owner of fleet house answers; start one: proxyconn serve --cluster" in out
+    assert f"proxyconn serve --cluster {server.url} --fleet hotel\n" in hotel
     assert failed == 1
     assert "no NATS server answers" in why
     assert owner[0] == 1

@@ -147,6 +147,8 @@ def test_servers() -> None:
     for wrong in ("", "a:4222", "http://a", "nats://", "nats://a:x"):
         with pytest.raises(ValueError, match="must be the URL"):
             checked_servers(wrong)
+    with pytest.raises(ValueError, match="must be all nats"):
+        checked_servers("nats://a, wss://b")
     with pytest.raises(ValueError, match="must not have") as caught:
         checked_servers("nats://me:secret@a")
     assert "secret" not in str(caught.value)

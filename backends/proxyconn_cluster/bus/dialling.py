@@ -12,6 +12,7 @@ from nats.aio.client import Client
 
 from proxyconn_cluster.bus.closing import close_client
 from proxyconn_cluster.bus.credentials import identification
+from proxyconn_cluster.bus.encrypted import EncryptedClient
 from proxyconn_cluster.bus.errors import ClusterError, is_definite, why_not_connected
 from proxyconn_cluster.settings import ClusterSettings
 
@@ -66,7 +67,7 @@ class _Dialling:
 
     async def done(self) -> Client:
         options = await asyncio.to_thread(identification, self._settings)
-        client = Client()
+        client = EncryptedClient() if self._settings.uses_tls else Client()
         try:
             await self._dial(client, options)
         except BaseException:

@@ -25,6 +25,10 @@ class NobodyThereError(ClusterError):
     """Nobody listens to what was asked."""
 
 
+class NotEncryptedError(nats.errors.Error):
+    """A server does not encrypt, and we talk to none that does not."""
+
+
 def why_not_connected(error: BaseException | None, servers: str) -> str:
     """Return in one sentence why there is no connection, and what to do.
 
@@ -44,6 +48,11 @@ def why_not_connected(error: BaseException | None, servers: str) -> str:
         )
     if isinstance(error, nats.errors.SecureConnRequiredError):
         return f"{servers} wants TLS: write tls:// in place of nats://"
+    if isinstance(error, NotEncryptedError):
+        return (
+            f"{servers} does not encrypt, as the configuration wants it to (tls://, wss://, `ca`, "
+            "`certificate`): give the server a `tls` block, or take all of these away"
+        )
     why = error.strerror if isinstance(error, OSError) else None
     return (
         f"no NATS server answers at {servers}{f' ({why})' if why else ''}: start one "
@@ -67,7 +76,9 @@ def why_no_bucket(error: Exception, servers: str) -> str:
 
 def is_definite(error: BaseException) -> bool:
     """Whether trying again would change nothing."""
-    wrong_tls = isinstance(error, ssl.SSLError | nats.errors.SecureConnRequiredError)
+    wrong_tls = isinstance(
+        error, ssl.SSLError | nats.errors.SecureConnRequiredError | NotEncryptedError
+    )
     return wrong_tls or _is_refusal(error)
 
 
