@@ -43,8 +43,10 @@ SILENT_AFTER: Final = 0.5
 TOGETHER: Final = 0.03
 """Seconds within which what changes is told together."""
 
-LOOK_EVERY: Final = 0.25
-"""Seconds between two looks for members that say nothing."""
+LOOK_EVERY: Final = 0.5
+LOOKS: Final = 8
+"""Seconds between two looks for members that say nothing, at most; looks within our lease, at
+least."""
 
 MOST_MEMBERS: Final = 10_000
 
@@ -376,12 +378,12 @@ class Members:
 
     async def _look(self) -> None:
         """Mind those who say nothing; what we could not hear does not count."""
-        before = self._loop.time()
+        before, every = self._loop.time(), min(LOOK_EVERY, self.lease / LOOKS)
         while True:
-            await asyncio.sleep(LOOK_EVERY)
+            await asyncio.sleep(every)
             now = self._loop.time()
             passed, before = now - before, now
-            deaf = passed if not self.bus.connected else max(passed - 2 * LOOK_EVERY, 0.0)
+            deaf = passed if not self.bus.connected else max(passed - 2 * every, 0.0)
             if deaf > SILENT_AFTER * self.lease and self.bus.connected:
                 _LOGGER.warning("this program has slept for %.1f s", deaf)
                 self._listen_anew()

@@ -15,7 +15,7 @@ from proxyconn.callbacks import Callbacks
 from proxyconn_cluster.bus.subjects import Subjects
 from proxyconn_cluster.exchange.heard import reports
 from proxyconn_cluster.exchange.interest import EVERYTHING, Interest
-from proxyconn_cluster.serving.telling import MOST_WAITING, TOGETHER, Telling
+from proxyconn_cluster.serving.telling import MOST_WAITING, ON_THE_WAY, TOGETHER, Telling
 
 pytestmark = pytest.mark.looptime
 
@@ -89,6 +89,16 @@ async def test_what_comes_in_a_short_while_is_written_at_once(owner: Owner) -> N
         f"north-radio-{number}" for number in range(3)
     }
     assert owner.telling.sent == 10
+
+
+async def test_what_is_heard_when_they_are_nearly_due_has_them_sent(owner: Owner) -> None:
+    began = asyncio.get_running_loop().time()
+    owner.hear("radio", 1)
+    await asyncio.sleep(TOGETHER - ON_THE_WAY * 2 / 3)
+    owner.hear("radio", 2)
+    await asyncio.sleep(2 * TOGETHER)
+    assert owner.moments == pytest.approx([began + TOGETHER - ON_THE_WAY * 2 / 3])
+    assert [address for _, _, address in owner.published] == [1, 2]
 
 
 async def test_nothing_waits_longer_than_that(owner: Owner) -> None:

@@ -140,8 +140,10 @@ class Bus:
             data: what, encoded.
             left: seconds within which it is of use; None for ever.
         """
+        # Headers are dear to write and dearer to read: subject and data say version and sender.
+        said = None if left is None else headers(self.name, left)
         with contextlib.suppress(nats.errors.Error):
-            await self._client.publish(subject, data, headers=headers(self.name, left))
+            await self._client.publish(subject, data, headers=said)
 
     async def answer(self, asked: Msg, data: bytes) -> None:
         """Answer a request; lost if nobody waits for it, or nobody is there to send it.

@@ -2,8 +2,8 @@
 
 Whoever gets a message of another major version, or of a minor one in which its kind meant something
 else, says whose it is; fields that are not known are passed over, so that a minor version may add
-some. What travels as a proxy's own bytes has the
-version in a header instead.
+some. What travels as a proxy's own bytes has the major version in its subject, and may have it in a
+header.
 """
 
 from __future__ import annotations

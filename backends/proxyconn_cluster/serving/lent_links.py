@@ -37,7 +37,7 @@ PENDING_AFTER: Final = 1.0
 """Seconds after which an answer that is not known yet is said to be on its way."""
 
 LOOK_EVERY: Final = 0.25
-"""Seconds between two looks for links whose user has gone."""
+"""Seconds between two looks for links whose user has gone, while there are links."""
 
 DEVICE_TIMEOUT: Final = 10.0
 """Seconds for what is asked about a device without a link."""
@@ -74,6 +74,7 @@ class LentLinks:
         self._over: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscribed: Subscribed | None = None
+        self._some = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._verbs: Mapping[str, Verb] = {
@@ -160,6 +161,7 @@ class LentLinks:
             if len(self._links) >= MOST_LINKS:
                 raise LinkError("too many links", kind=ErrorKind.TRANSIENT)
             link = self._links[asked.link] = self._make(asked)
+            self._some.set()
         return await self._when_known(link.opening)
 
     def _make(self, asked: Open) -> LentLink:
@@ -239,6 +241,7 @@ class LentLinks:
     async def _mind(self) -> None:
         """Close links whose users have gone, and forget those that are over."""
         while True:
+            await self._some.wait()
             await asyncio.sleep(LOOK_EVERY)
             now = self._loop.time()
             for link in self.links:
@@ -251,6 +254,8 @@ class LentLinks:
                 ):
                     self._forget(link)
             self._over = {one: at for one, at in self._over.items() if now - at < REMEMBERED}
+            if not self._links and not self._over:
+                self._some.clear()
 
     def _forget(self, link: LentLink) -> None:
         if self._links.get(link.name) is link:
@@ -263,6 +268,7 @@ class LentLinks:
         if len(self._over) >= MOST_OVER:
             del self._over[next(iter(self._over))]
         self._over[name] = self._loop.time()
+        self._some.set()
 
 
 async def _too_many(message: Msg) -> Reply | None:

@@ -16,12 +16,15 @@ from proxyconn_cluster.exchange.interest import Sieve
 from proxyconn_cluster.members import Member, Members
 from proxyconn_cluster.serving.names import known_as
 
-MOST_WAITING: Final = 1024
+MOST_WAITING: Final = 4096
 """Batches that wait to be sent; the oldest are lost first, as over the air."""
 
-TOGETHER: Final = 0.05
-"""Seconds for which batches are collected, half of what a proxy takes to collect one: what is dear
-is to write to the connection, and to wake those who listen, not what is written."""
+TOGETHER: Final = 0.1
+"""Seconds for which batches are collected at most, as long as a proxy takes to collect one: what is
+dear is to write to the connection, and to wake those who listen, not what is written."""
+
+ON_THE_WAY: Final = 0.03
+"""Seconds before that in which whatever is heard has them sent: it has woken us already."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -44,7 +47,8 @@ class Telling:
         self._ways: dict[str, tuple[Sieve, str]] = {}
         self._wanted: tuple[Any, ...] = ()
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=MOST_WAITING)
-        self._some_wait = asyncio.Event()
+        self._due = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._heard: Callable[[], None] | None = None
         self._unregister: list[Callable[[], None]] = []
         self._sender: asyncio.Task[None] | None = None
@@ -66,6 +70,8 @@ class Telling:
             unregister()
         self._unregister.clear()
         self._listen(wanted=False)
+        if self._timer:
+            self._timer.cancel()
         if self._sender:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
@@ -90,9 +96,13 @@ class Telling:
     def _on_heard(self, radio: Radio, reports: Iterable[Report[Any]]) -> None:
         identity = known_as(radio, self._members.name)
         sieve, subject = self._ways.get(identity) or self._way(identity)
-        if picked := sieve.pick(reports, self._loop.time()):
+        now = self._loop.time()
+        if picked := sieve.pick(reports, now):
             self._waiting.append((subject, batch(picked)))
-            self._some_wait.set()
+            if self._timer is None:
+                self._timer = self._loop.call_at(now + TOGETHER, self._due.set)
+            elif now >= self._timer.when() - ON_THE_WAY:
+                self._due.set()
 
     def _way(self, identity: str) -> tuple[Sieve, str]:
         """Return what picks what a radio hears, and where that is said."""
@@ -103,9 +113,11 @@ class Telling:
 
     async def _send(self) -> None:
         while True:
-            await self._some_wait.wait()
-            await asyncio.sleep(TOGETHER)
-            self._some_wait.clear()
+            await self._due.wait()
+            self._due.clear()
+            if self._timer:
+                self._timer.cancel()
+                self._timer = None
             while self._waiting:
                 subject, data = self._waiting.popleft()
                 await self._members.bus.publish(subject, data)
