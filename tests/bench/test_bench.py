@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.benchmarks.cluster.linear import Point, from_alone, from_line
+from scripts.benchmarks.cluster.linear import Point, from_line
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -74,6 +74,11 @@ def test_cluster_reads_connects_and_passes_on() -> None:
             "quiet": one["owners"],
             "telling": one["owners"],
         }
+        pairs = bool(one["proxies"]) and one["owners"] > 1
+        assert {phase: len(above) for phase, above in one["above_alone"].items()} == {
+            "quiet": pairs,
+            "telling": pairs,
+        }
         if one["proxies"]:
             assert one["passed_on"] > 0.5 * one["sent"] > 0
     assert found["linear"]["quiet, an owner without a proxy, % of a core"] > 0
@@ -90,10 +95,3 @@ def test_what_grows_with_proxies_alone_is_on_the_line() -> None:
     assert from_line(on_it) == pytest.approx([0.0] * 4)
     assert on_it[0].each == pytest.approx(0.002)
     assert from_line([*on_it, point(1, 100, 1.2)])[-1] == pytest.approx(0.2)
-
-
-def test_what_owners_cost_each_other_is_told() -> None:
-    """It is compared with one owner that has as many proxies, measured or between two of those."""
-    alone = [Point(1, 10, 0.03, 0.01), Point(1, 30, 0.05, 0.01)]
-    others = [Point(2, 5, 0.02, 0.01), Point(2, 20, 0.06, 0.01), Point(2, 30, 0.04, 0.01)]
-    assert from_alone([*others, *alone]) == pytest.approx([0.0, 0.5, -0.2, 0.0, 0.0])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
-from itertools import compress
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -61,12 +60,11 @@ def linear_figures(grown: list[growth.Grown]) -> dict[str, float]:
     figures: dict[str, float] = {}
     for phase in growth.PHASES:
         points = [point for _, point in growth.points(grown, phase)]
-        several = [one.owners > 1 for one in points]
         base = fmean({point.owners: point.base for point in points}.values())
         figures[f"{phase}, an owner without a proxy, % of a core"] = 100 * base
         for name, away in (
             ("the straight line", linear.from_line(points)),
-            ("one owner with as many", list(compress(linear.from_alone(points), several))),
+            ("one alone with as many", [one.from_alone(phase) for one in grown if one.owners > 1]),
         ):
             figures[f"{phase}, most above {name}, %"] = 100 * max(0.0, *away)
             figures[f"{phase}, most below {name}, %"] = -100 * min(0.0, *away)
@@ -77,39 +75,59 @@ def growth_table(grown: list[growth.Grown]) -> list[str]:
     """Return the table of growth, in percents of one core.
 
     For each phase: CPU of an owner, on average and of the one with most; of each proxy, beyond an
-    owner without any; how far the first is from the straight line, and from one owner alone.
+    owner without any; how far the first is from the straight line, and from one owner alone; and at
+    the end whether none of those is further above than it may be, or which is.
     """
     head = f"{'owner':>7} {'most':>6} {'proxy':>7} {'line':>6} {'alone':>6}"
     lines = [
         " " * 24 + "".join(f"| {phase:<36} " for phase in growth.PHASES) + "|",
         f"{'proxies':>7} {'owners':>6} {'sent/s':>8} | {head} | {head} | {'program':>7} "
-        f"{'passed on/CPU s':>15}",
+        f"{'passed on/CPU s':>15} | within {linear.GOAL:.0%}",
     ]
-    cells = {phase: growth_cells(grown, phase) for phase in growth.PHASES}
-    for number, one in enumerate(grown):
-        phases = " | ".join(cells[phase][number] for phase in growth.PHASES)
-        passed = f" {one.per_cpu_second:15.0f}" if one.proxies else ""
-        lines.append(
-            f"{one.proxies:7} {one.owners:6} {one.sent:8.0f} | {phases} | "
-            f"{100 * one.program:7.2f}{passed}"
-        )
+    away = {phase: _away(grown, phase) for phase in growth.PHASES}
+    for one in grown:
+        cells = (_cells(one, phase, away[phase].get(one)) for phase in growth.PHASES)
+        line = f"{one.proxies:7} {one.owners:6} {one.sent:8.0f} | {' | '.join(cells)} | "
+        line += f"{100 * one.program:7.2f}"
+        if one.proxies:
+            above = [
+                f"{phase} {name}"
+                for phase in growth.PHASES
+                for name, share in away[phase][one].shares.items()
+                if share > linear.GOAL
+            ]
+            line += (
+                f" {one.per_cpu_second:15.0f} | {'not: ' + ', '.join(above) if above else 'yes'}"
+            )
+        lines.append(line)
     return lines
 
 
-def growth_cells(grown: list[growth.Grown], phase: str) -> list[str]:
-    """Return the part of each row that is of one phase."""
-    points = dict(growth.points(grown, phase))
-    every = list(points.values())
-    line = dict(zip(points, linear.from_line(every), strict=True))
-    alone = dict(zip(points, linear.from_alone(every), strict=True))
-    cells = []
-    for one in grown:
-        used = one.used[phase]
-        cell = f"{100 * fmean(used):7.2f} {100 * max(used):6.2f}"
-        if one.proxies:
-            cell += f" {100 * points[one].each:7.4f} {line[one]:+6.0%} {alone[one]:+6.0%}"
-        cells.append(f"{cell:<36}")
-    return cells
+@dataclass(frozen=True)
+class Away:
+    """How far owners with proxies are from what they are compared with, as shares."""
+
+    each: float
+    shares: dict[str, float]
+
+
+def _away(grown: list[growth.Grown], phase: str) -> dict[growth.Grown, Away]:
+    points = growth.points(grown, phase)
+    lines = linear.from_line([point for _, point in points])
+    return {
+        one: Away(point.each, {"line": line, "alone": one.from_alone(phase)})
+        for (one, point), line in zip(points, lines, strict=True)
+    }
+
+
+def _cells(one: growth.Grown, phase: str, away: Away | None) -> str:
+    """Return the part of a row that is of one phase."""
+    used = one.used[phase]
+    cell = f"{100 * fmean(used):7.2f} {100 * max(used):6.2f}"
+    if away:
+        cell += f" {100 * away.each:7.4f}"
+        cell += "".join(f" {share:+6.0%}" for share in away.shares.values())
+    return f"{cell:<36}"
 
 
 def as_line(figure: tuple[str, float]) -> str:

@@ -4,24 +4,23 @@ So many proxies, shared out among so many owners, hear advertisements. First nob
 wants to hear of them (*quiet*), then one program wants all (*telling*). Owners have their leases,
 their loop and everything else that `proxyconn serve` gives them in a cluster. What is measured is
 the CPU time of each process, which other processes do not add to; of several windows the median.
+
+What several owners cost each other is measured against as many owners with as many proxies of
+which each is alone in a cluster of its own: by turns, on the same machine, so that all else, the
+machine's own load too, is the same for both.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from scripts.benchmarks.process import Process
-
-from . import linear, world
+from . import linear
 from .broker import start_broker
-from .members import started
+from .side import Side, Window
 from .size import Size, note
-
-STATE = {"do": "state"}
 
 PHASES = ("quiet", "telling")
 
@@ -33,6 +32,8 @@ class Grown:
     Attributes:
         owners, proxies: how many.
         used: phase -> CPU seconds per second of each owner.
+        above_alone: phase -> share by which an owner takes more than one alone with as many
+            proxies, in each pair of windows; empty where there are no others, or no proxies.
         sent: advertisements a second that the proxies sent.
         passed_on: advertisements a second that reached the program.
         program: CPU seconds per second of the program that hears them.
@@ -41,6 +42,7 @@ class Grown:
     owners: int
     proxies: int
     used: dict[str, list[float]]
+    above_alone: dict[str, list[float]]
     sent: float
     passed_on: float
     program: float
@@ -49,6 +51,11 @@ class Grown:
     def per_cpu_second(self) -> float:
         """Advertisements passed on for each CPU second of the owners, hearing them included."""
         return self.passed_on / sum(self.used["telling"])
+
+    def from_alone(self, phase: str) -> float:
+        """Share by which an owner takes more because there are others; 0 where there are none."""
+        pairs = self.above_alone[phase]
+        return median(pairs) if pairs else 0.0
 
 
 def growth(size: Size) -> list[Grown]:
@@ -82,60 +89,39 @@ def points(grown: Sequence[Grown], phase: str) -> list[tuple[Grown, linear.Point
 def _grown(size: Size, owners: int, proxies: int) -> Grown:
     with ExitStack() as stack:
         url = start_broker(stack)
-        names = [f"proxy-{number}" for number in range(proxies)]
-        air = Process(stack, "adverts.server", str(world.DEVICES), str(world.CHANGING), *names)
-        ways = air.hear()
-        members = [
-            started(stack, "owner", f"owner-{number}", url, ways[number::owners], size.lease)
-            for number in range(owners)
-        ]
-        for member in members:
-            member.hear()
-        _hear(air, size.settle)
-        quiet = [_window(air, members, size.seconds) for _ in range(size.windows)]
-        program = started(stack, "program", "program", url, [], size.lease)
-        program.hear()
-        program.ask({"do": "listen", "on": True})
-        _hear(air, size.settle / 2)
-        telling = [_window(air, [*members, program], size.seconds) for _ in range(size.windows)]
+        sides = [Side(stack, url, size, owners, proxies)]
+        if owners > 1 and proxies:
+            sides.append(Side(stack, url, size, owners, proxies, apart=True))
+        for side in sides:
+            side.ready()
+        windows = {"quiet": _by_turns(sides, size.windows)}
+        for side in sides:
+            side.listen()
+        windows["telling"] = _by_turns(sides, size.windows)
+    told = [together for together, *_ in windows["telling"]]
     return Grown(
         owners,
         proxies,
+        {phase: _median_of_each([one[0] for one in every]) for phase, every in windows.items()},
         {
-            "quiet": [median(one.used[number] for one in quiet) for number in range(owners)],
-            "telling": [median(one.used[number] for one in telling) for number in range(owners)],
+            phase: [one[0].owner / apart.owner - 1 for one in every for apart in one[1:]]
+            for phase, every in windows.items()
         },
-        median(one.sent for one in telling),
-        median(one.heard for one in telling),
-        median(one.used[-1] for one in telling),
+        median(one.sent for one in told),
+        median(one.heard for one in told),
+        median(one.program for one in told),
     )
 
 
-@dataclass(frozen=True)
-class _Window:
-    """What went on for some seconds: CPU seconds per second of each process, adverts a second."""
-
-    used: list[float]
-    sent: float
-    heard: float
-
-
-def _window(air: Process, members: Sequence[Process], seconds: float) -> _Window:
-    """Have proxies hear; return what that took. The last process is who hears of it."""
-    before = [member.ask(STATE) for member in members]
-    began = time.perf_counter()
-    sent = _hear(air, seconds)
-    passed = time.perf_counter() - began
-    after = [member.ask(STATE) for member in members]
-
-    def grew(name: str) -> list[float]:
-        pairs = zip(before, after, strict=True)
-        return [(later[name] - earlier[name]) / passed for earlier, later in pairs]
-
-    return _Window(grew("cpu"), sent / passed, grew("heard")[-1])
+def _by_turns(sides: Sequence[Side], windows: int) -> list[list[Window]]:
+    """Return so many windows of each side; whose comes first changes."""
+    found = []
+    for number in range(windows):
+        turn = list(enumerate(sides))[:: 1 if number % 2 else -1]
+        window = {which: side.window() for which, side in turn}
+        found.append([window[which] for which in range(len(sides))])
+    return found
 
 
-def _hear(air: Process, seconds: float) -> float:
-    """Have proxies hear for a while; return how many advertisements."""
-    sent: float = air.ask({"rate": world.RATE, "seconds": seconds, "spread": True})["adverts"]
-    return sent
+def _median_of_each(windows: Sequence[Window]) -> list[float]:
+    return [median(used) for used in zip(*(one.used for one in windows), strict=True)]

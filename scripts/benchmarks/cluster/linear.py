@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+GOAL: Final = 0.15
+"""Share by which an owner may take more than it would on the line, or alone."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +37,6 @@ def from_line(points: Sequence[Point]) -> list[float]:
 
     On the line each proxy costs what it does at one owner that has the fewest.
     """
-    fewest = min(_alone(points), key=lambda one: one.proxies)
+    alone = [one for one in points if one.owners == min(point.owners for point in points)]
+    fewest = min(alone, key=lambda one: one.proxies)
     return [one.cpu / (one.base + fewest.each * one.proxies) - 1 for one in points]
-
-
-def from_alone(points: Sequence[Point]) -> list[float]:
-    """Return by which share each owner takes more because there are others.
-
-    That is more than an owner without others takes for as many proxies; what was not measured lies
-    on a straight line between what was.
-    """
-    alone = _alone(points)
-    known = [(0.0, alone[0].base), *((one.proxies, one.cpu) for one in alone)]
-    return [one.cpu / _between(known, one.proxies) - 1 for one in points]
-
-
-def _alone(points: Sequence[Point]) -> list[Point]:
-    fewest = min(one.owners for one in points)
-    return sorted((one for one in points if one.owners == fewest), key=lambda one: one.proxies)
-
-
-def _between(known: Sequence[tuple[float, float]], proxies: float) -> float:
-    """Return the CPU for so many proxies, which are at most as many as are known."""
-    for (fewer, less), (more, most) in itertools.pairwise(known):
-        if proxies <= more:
-            return less + (most - less) * (proxies - fewer) / (more - fewer)
-    raise ValueError(f"nothing is known of {proxies:g} proxies")

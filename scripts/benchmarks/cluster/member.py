@@ -1,8 +1,8 @@
 """An owner or a program, in a cluster or alone, in a process of its own.
 
 Arguments: whether it is an owner or a program, its name, the broker's URL or nothing, its proxies
-as JSON, and the seconds of its leases. Says when it is ready; then each line of standard input is
-an order, each line of the output its result.
+as JSON, the seconds of its leases, and the name of its fleet. Says when it is ready; then each line
+of standard input is an order, each line of the output its result.
 """
 
 from __future__ import annotations
@@ -100,10 +100,12 @@ async def all_ready(fleet: Fleet, count: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def run(part: str, name: str, url: str, proxies: list[tuple[int, str]], lease: float) -> None:
+async def run(
+    part: str, name: str, url: str, proxies: list[tuple[int, str]], lease: float, fleet_name: str
+) -> None:
     """Do what standard input says until it ends."""
     loop = asyncio.get_running_loop()
-    settings = ClusterSettings((url,), name=name, lease=lease) if url else None
+    settings = ClusterSettings((url,), fleet_name, name=name, lease=lease) if url else None
     async with AsyncExitStack() as stack:
         membership, place = None, None
         if settings and part == "owner":
@@ -146,5 +148,5 @@ if __name__ == "__main__":
     # An owner in a cluster has this loop, as `proxyconn serve` gives it.
     factory = FencedLoop if sys.argv[1] == "owner" and sys.argv[3] else None
     with asyncio.Runner(loop_factory=factory) as runner:
-        part, name, url, proxies, lease = sys.argv[1:]
-        runner.run(run(part, name, url, json.loads(proxies), float(lease)))
+        part, name, url, proxies, lease, fleet = sys.argv[1:]
+        runner.run(run(part, name, url, json.loads(proxies), float(lease), fleet))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Literal
 
+from proxyconn_cluster.settings import DEFAULT_FLEET
 from scripts.benchmarks.process import Process
 
 
@@ -17,6 +18,7 @@ def started(
     url: str,
     proxies: Sequence[tuple[int, str]],
     lease: float,
+    fleet: str = DEFAULT_FLEET,
 ) -> Process:
     """Start one; it says a line when it is ready.
 
@@ -27,5 +29,7 @@ def started(
         url: of the broker; empty for one that is in no cluster.
         proxies: port and key of each.
         lease: seconds for which its leases are.
+        fleet: who names the same one is in the same cluster.
     """
-    return Process(stack, "cluster.member", part, name, url, json.dumps(list(proxies)), str(lease))
+    ways = json.dumps(list(proxies))
+    return Process(stack, "cluster.member", part, name, url, ways, str(lease), fleet)

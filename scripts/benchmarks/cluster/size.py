@@ -32,7 +32,7 @@ class Size:
     lease: float = DEFAULT_LEASE
 
 
-FULL = Size(7, 3000, 30, (1, 2, 3), (10, 30, 100, 300), 3, 6.0)
+FULL = Size(7, 3000, 30, (1, 2, 3), (10, 30, 100, 300), 4, 3.0)
 QUICK = Size(3, 1000, 15, (1, 3), (10, 100), 2, 3.0)
 TINY = Size(1, 30, 2, (1, 2), (4,), 1, 0.5, 0.3, SHORTEST_LEASE)
 
