@@ -169,8 +169,8 @@ async def _move(
         stdout().print(f"{safe(done.name)} is {safe(done.owner)}'s now")
     else:
         stdout().print(
-            f"{safe(done.name)} has links, and becomes {safe(done.owner)}'s once it is idle; "
-            "--now does not wait for that"
+            f"{safe(done.name)} is not {safe(done.owner)}'s yet, and becomes so once it has no "
+            "links (--now does not wait for that) and if that owner reaches it"
         )
 
 
