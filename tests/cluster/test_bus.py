@@ -210,6 +210,7 @@ async def test_tls(make_server: MakeServer, make_bus: MakeBus, tmp_path: Path) -
     async with asyncio.timeout(3.0):
         said = await refusal(ClusterSettings((server.url,)))
     assert "name the file with the certificate authority" in said
+    assert "self-signed certificate" in said
 
 
 async def test_server_without_tls_is_not_used(make_server: MakeServer, tmp_path: Path) -> None:

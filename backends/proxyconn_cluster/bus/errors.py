@@ -42,8 +42,10 @@ def why_not_connected(error: BaseException | None, servers: str) -> str:
             "server's configuration know this user"
         )
     if isinstance(error, ssl.SSLError):
+        # Of a certificate that is not believed, such as one that has run out, this says why.
+        why = getattr(error, "verify_message", None) or error.reason or type(error).__name__
         return (
-            f"no TLS with {servers} ({error.reason or type(error).__name__}): name the file with "
+            f"no TLS with {servers} ({why}): name the file with "
             "the certificate authority of the server, and call the server as in its certificate"
         )
     if isinstance(error, nats.errors.SecureConnRequiredError):
