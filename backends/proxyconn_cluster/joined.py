@@ -20,8 +20,8 @@ from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.exchange.interest import EVERYTHING, Interest
 from proxyconn_cluster.members import Members
-from proxyconn_cluster.ownership.holding import Holding
-from proxyconn_cluster.remote.neighbourhood import Neighbourhood
+from proxyconn_cluster.ownership.held_leases import HeldLeases
+from proxyconn_cluster.remote.remote_radios import RemoteRadios
 from proxyconn_cluster.settings import ClusterSettings, checked_servers
 
 
@@ -36,14 +36,14 @@ class Place:
             lends its fleet hears what its clients want to hear.
         members: the other members, over a connection that somebody else opens and closes; None to
             make one.
-        holding: the leases that are ours; None for a program, which has none.
+        held_leases: the leases that are ours; None for a program, which has none.
     """
 
     settings: ClusterSettings
     interest: Interest = EVERYTHING
     always: bool = True
     members: Members | None = None
-    holding: Holding | None = None
+    held_leases: HeldLeases | None = None
 
 
 def place_of(cluster: object) -> Place:
@@ -79,7 +79,7 @@ class Joined(Neighbours):
         self._sink = sink
         self._bus: Bus | None = None
         self._members: Members | None = None
-        self._neighbourhood: Neighbourhood | None = None
+        self._remote_radios: RemoteRadios | None = None
 
     async def start(self) -> None:
         """Join. Raises RadioUnavailableError if there is no cluster to join."""
@@ -94,18 +94,18 @@ class Joined(Neighbours):
         self._members = members
         await members.start()
         place = self._place
-        self._neighbourhood = Neighbourhood(
-            members, self._sink, place.interest, always=place.always, holding=place.holding
+        self._remote_radios = RemoteRadios(
+            members, self._sink, place.interest, always=place.always, held_leases=place.held_leases
         )
-        await self._neighbourhood.start()
+        await self._remote_radios.start()
 
     async def reconfigure(self, options: FleetOptions) -> None:
         """Stay where we are: another cluster takes another fleet."""
 
     async def aclose(self) -> None:
         """Leave; idempotent."""
-        if self._neighbourhood:
-            await self._neighbourhood.aclose()
+        if self._remote_radios:
+            await self._remote_radios.aclose()
         if self._members:
             await self._members.aclose()
         if self._bus:
@@ -115,9 +115,9 @@ class Joined(Neighbours):
     # Neighbours
 
     @property
-    def _there(self) -> Neighbourhood:
-        assert self._neighbourhood is not None
-        return self._neighbourhood
+    def _there(self) -> RemoteRadios:
+        assert self._remote_radios is not None
+        return self._remote_radios
 
     def met(self, end_link: Callable[[str], Awaitable[None]]) -> None:
         """Know what ends our link to a device."""

@@ -23,7 +23,7 @@ from proxyconn.radio import ScanWish
 from proxyconn_cluster.bus.connection import Bus, Subscribed
 from proxyconn_cluster.bus.messages import MessageError, OtherVersionError, decode, encode
 from proxyconn_cluster.bus.refused import Refused
-from proxyconn_cluster.bus.subjects import token
+from proxyconn_cluster.bus.subjects import Kind, token
 from proxyconn_cluster.exchange.interest import Interest
 from proxyconn_cluster.exchange.status import RadioStatus, Status
 from proxyconn_cluster.settings import LONGEST_LEASE, SHORTEST_LEASE
@@ -55,10 +55,6 @@ MOST_RADIOS: Final = 4096
 
 MOST_LEFT: Final = 64
 """Members that have said goodbye, and of which a message may still be late."""
-
-MEMBER: Final = "member"
-OWNER: Final = "owner"
-"""Kinds of subjects: where programs speak, and where owners do."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -94,7 +90,7 @@ class Member:
     scan: frozenset[ScanWish] = frozenset()
     radios: dict[str, RadioStatus] = field(default_factory=dict)
     number: int = 0
-    kind: str = MEMBER
+    kind: str = Kind.MEMBER
     silent: bool = False
 
     @property
@@ -139,7 +135,7 @@ class Members:
         self._members: dict[Key, Member] = {}
         self._told: tuple[object, ...] = ()
         self._told_radios: dict[str, RadioStatus] = {}
-        self._kind = MEMBER
+        self._kind = Kind.MEMBER
         self._subscribed: list[Subscribed] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hurry = asyncio.Event()
@@ -197,7 +193,7 @@ class Members:
         if self._tasks:
             return
         self._forget_bus = self.bus.register_state_callback(self._listen_anew)
-        for kind in (MEMBER, OWNER):
+        for kind in (Kind.MEMBER, Kind.OWNER):
             every = self.bus.subjects.of_site("*", kind, "*", "*")
             self._subscribed.append(await self.bus.subscribe(every, self._on_status))
         await self._tell(hello=True, whole=True)
@@ -260,7 +256,7 @@ class Members:
         if news_only and told == self._told:
             return
         if self.own_radios is not None:
-            self._kind = OWNER
+            self._kind = Kind.OWNER
         before, self._told, self._told_radios = self._told_radios, told, now
         self._number += 1
         status = Status(
@@ -281,10 +277,10 @@ class Members:
             gone=tuple(identity for identity in before if identity not in now),
         )
         await self.bus.publish(self.subject(self._kind), encode(status))
-        if self._kind == OWNER and self._refused.anybody(self.lease):
+        if self._kind == Kind.OWNER and self._refused.anybody(self.lease):
             # One of an older version hears owners nowhere, and would take what they hold for free.
             bare = replace(status, owner=False, hello=False, radios=(), gone=(), interest=None)
-            await self.bus.publish(self.subject(MEMBER), encode(bare))
+            await self.bus.publish(self.subject(Kind.MEMBER), encode(bare))
 
     # The others
 
@@ -302,7 +298,7 @@ class Members:
         if message.subject != own:
             # What a server lets somebody say of itself is said by the subject.
             _LOGGER.debug("%s: this is not where %s speaks", message.subject, status.sender)
-        elif kind == MEMBER and (status.owner or status.radios):
+        elif kind == Kind.MEMBER and (status.owner or status.radios):
             self._say_once(
                 own,
                 f"{status.sender} says to have radios where no owner speaks; it is not believed",
@@ -321,7 +317,7 @@ class Members:
     def _take(self, status: Status, kind: str) -> None:
         key = status.sender, status.run
         known = self._members.get(key)
-        if known and known.kind == OWNER and kind == MEMBER:
+        if known and known.kind == Kind.OWNER and kind == Kind.MEMBER:
             _LOGGER.debug("%s: this is not where it speaks", known.name)
             return
         if status.leaving:

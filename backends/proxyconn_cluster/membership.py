@@ -27,7 +27,7 @@ from proxyconn_cluster.bus.connection import Bus, opened
 from proxyconn_cluster.bus.messages import encode
 from proxyconn_cluster.joined import Place
 from proxyconn_cluster.members import Members
-from proxyconn_cluster.ownership.keeper import Keeper
+from proxyconn_cluster.ownership.lease_keeper import LeaseKeeper
 from proxyconn_cluster.ownership.records import OwnedProxy, OwnerState
 from proxyconn_cluster.ownership.succession import Succession, succeed
 from proxyconn_cluster.serving.serving import shared
@@ -68,11 +68,11 @@ class Membership:
     def __init__(self, bus: Bus, owner: str, predecessor: str | None = None) -> None:
         self.bus = bus
         self.owner = owner
-        self.tenure = Keeper(bus, owner, predecessor)
+        self.tenure = LeaseKeeper(bus, owner, predecessor)
         self.members = Members(bus)
         self.members.buried = predecessor
         self.place = Place(
-            bus.settings, always=False, members=self.members, holding=self.tenure.holding
+            bus.settings, always=False, members=self.members, held_leases=self.tenure.held_leases
         )
         self._fleet: Fleet | None = None
 
@@ -116,7 +116,7 @@ class Membership:
 
     def state(self) -> OwnerState:
         """Return how we are doing."""
-        holding = self.tenure.holding
+        held_leases = self.tenure.held_leases
         return OwnerState(
             sender=self.owner,
             owner=self.owner,
@@ -124,15 +124,15 @@ class Membership:
             version=VERSION,
             pid=os.getpid(),
             age=round(self.tenure.age, 3),
-            lease=holding.ttl,
-            cut_off=holding.cut_off,
+            lease=held_leases.ttl,
+            cut_off=held_leases.cut_off,
             sees=self.tenure.sees,
-            proxies=tuple(self._owned(mac) for mac in sorted(holding.held)),
+            proxies=tuple(self._owned(mac) for mac in sorted(held_leases.held)),
             clock=round(time.time(), 3),
         )
 
     def _owned(self, mac: str) -> OwnedProxy:
-        radio, held = self.radio(mac), self.tenure.holding.held[mac]
+        radio, held = self.radio(mac), self.tenure.held_leases.held[mac]
         slots = radio.allocations() if radio else None
         return OwnedProxy(
             mac=mac,
@@ -184,7 +184,7 @@ async def joined(
 
 def _end(succession: Succession, member: Membership) -> None:
     """End a run, with whatever of it or of its predecessor may be left in the store; writes."""
-    if succession.predecessor and member.tenure.age < member.tenure.holding.ttl:
+    if succession.predecessor and member.tenure.age < member.tenure.held_leases.ttl:
         succession.give_up()
     elif member.bus.connected:
         succession.leave()

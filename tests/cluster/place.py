@@ -80,7 +80,7 @@ class Member:
     def has(self) -> set[str]:
         """The names of the proxies that it has."""
         tenure = self.membership.tenure
-        return {tenure.name_of(mac) for mac in tenure.holding.held if tenure.holds(mac)}
+        return {tenure.name_of(mac) for mac in tenure.held_leases.held if tenure.holds(mac)}
 
     @property
     def ready(self) -> set[str]:

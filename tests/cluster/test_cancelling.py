@@ -9,10 +9,10 @@ import pytest
 
 from proxyconn_cluster.bus.cancelling import CANCEL_AGAIN, cancelled
 from proxyconn_cluster.bus.connection import Bus
-from proxyconn_cluster.holds import Holds
+from proxyconn_cluster.device_locks import DeviceLocks
 from proxyconn_cluster.members import Members
-from proxyconn_cluster.ownership.heart import Heart
-from proxyconn_cluster.ownership.keeper import Keeper
+from proxyconn_cluster.ownership.heartbeats import Heartbeats
+from proxyconn_cluster.ownership.lease_keeper import LeaseKeeper
 from proxyconn_cluster.ownership.lease_store import UnreachableError
 
 from .village import DEADLINE
@@ -66,8 +66,8 @@ async def test_a_task_that_goes_on_is_cancelled_again(library: Library) -> None:
 async def test_an_owner_ends_all_the_same(
     bus: Bus, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Heart, "beat", library.ask)
-    keeper = Keeper(bus, "owner")
+    monkeypatch.setattr(Heartbeats, "beat", library.ask)
+    keeper = LeaseKeeper(bus, "owner")
     await keeper.start()
     async with asyncio.timeout(DEADLINE):
         await library.asked.wait()
@@ -77,20 +77,20 @@ async def test_an_owner_ends_all_the_same(
 async def test_who_holds_devices_ends_all_the_same(
     bus: Bus, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyconn_cluster.holds.RENEWED_EVERY", 0.0)
+    monkeypatch.setattr("proxyconn_cluster.device_locks.RENEWED_EVERY", 0.0)
 
-    async def check(holds: Holds) -> None:
+    async def check(holds: DeviceLocks) -> None:
         try:
             await library.ask()
         except UnreachableError:
-            monkeypatch.setattr("proxyconn_cluster.holds.RENEWED_EVERY", 3600.0)
+            monkeypatch.setattr("proxyconn_cluster.device_locks.RENEWED_EVERY", 3600.0)
 
-    monkeypatch.setattr(Holds, "check", check)
+    monkeypatch.setattr(DeviceLocks, "check", check)
 
     async def lose(address: str) -> None:
         """Nothing is held."""
 
-    holds = Holds(Members(bus), lose, lambda radio, address: None)
+    holds = DeviceLocks(Members(bus), lose, lambda radio, address: None)
     holds.start()
     async with asyncio.timeout(DEADLINE):
         await library.asked.wait()

@@ -22,7 +22,7 @@ BATTERY = "0000180f-0000-1000-8000-00805f9b34fb"
 
 def sent(*owners: VillageOwner) -> int:
     """Return how many batches owners have passed on."""
-    return sum(owner.serving.telling.sent for owner in owners)
+    return sum(owner.serving.relay.sent for owner in owners)
 
 
 async def test_nothing_is_sent_that_nobody_wants(village: Village) -> None:

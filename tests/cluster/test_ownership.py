@@ -85,7 +85,7 @@ async def test_a_defect_ends_nothing(
     keeper = member.membership.tenure
     fail_once(keeper, "_beat")
     fail_once(keeper.deciding, "decide")
-    fail_once(keeper.holding, "tick")
+    fail_once(keeper.held_leases, "tick")
     await until(lambda: len(failed) == 3)
     await asyncio.sleep(1.5 * LEASE)
     assert member.ready == {"attic"}
@@ -248,14 +248,14 @@ async def test_links_live_through_a_restart_of_the_broker(
     member = await cluster.owner("a", lease=6.0)
     await until(lambda: member.ready == {"attic"})
     client = await connect(member.fleet)
-    epoch = member.membership.tenure.holding.held[mac_of_only(member)].lease.epoch
+    epoch = member.membership.tenure.held_leases.held[mac_of_only(member)].lease.epoch
     await server.stop()
     await asyncio.sleep(1.0)
     await server.start()
     await asyncio.sleep(4.0)
     assert await client.read_gatt_char(READ) == b"value 1"
-    assert member.membership.tenure.holding.held[mac_of_only(member)].lease.epoch == epoch
-    assert not member.membership.tenure.holding.cut_off
+    assert member.membership.tenure.held_leases.held[mac_of_only(member)].lease.epoch == epoch
+    assert not member.membership.tenure.held_leases.cut_off
     await client.disconnect()
 
 
@@ -300,5 +300,5 @@ async def test_old_firmware_is_waited_for(cluster: Cluster, bus: Bus) -> None:
 
 def mac_of_only(member: Member) -> str:
     """Return the MAC address of the one proxy that an owner has."""
-    [mac] = member.membership.tenure.holding.held
+    [mac] = member.membership.tenure.held_leases.held
     return mac

@@ -12,7 +12,7 @@ from proxyconn_cluster.bus.messages import encode
 from proxyconn_cluster.ownership import deciding, observed
 from proxyconn_cluster.ownership.clock import now
 from proxyconn_cluster.ownership.deciding import SETTLE, UNHEARD, Claim, Deciding
-from proxyconn_cluster.ownership.holding import Holding
+from proxyconn_cluster.ownership.held_leases import HeldLeases
 from proxyconn_cluster.ownership.lease_store import Found, LeaseStore, TakenError
 from proxyconn_cluster.ownership.observed import Observed, Seen, Sees
 from proxyconn_cluster.ownership.records import Heartbeat, Lease
@@ -255,7 +255,7 @@ def test_silence_counts_while_we_listen(bus: Bus, monkeypatch: pytest.MonkeyPatc
     """A lease that was heard of, and one that was not, are free after what could not be heard."""
     clock = Clock(monkeypatch)
     seen = Observed(bus, lambda: None, "b-1")
-    decides = Deciding("b-1", Holding(lambda: clock.time, WhenCutOff.LET_GO, 10.0), seen)
+    decides = Deciding("b-1", HeldLeases(lambda: clock.time, WhenCutOff.LET_GO, 10.0), seen)
 
     def claims() -> dict[str, Claim]:
         seen.owners["b-1"] = (Heartbeat(site="home", age=1.0), clock.time)

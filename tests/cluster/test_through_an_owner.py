@@ -73,14 +73,14 @@ async def test_only_while_it_wants_to_hear_others_tell(
 ) -> None:
     south = village.owners["south"]
     await asyncio.sleep(0.3)
-    assert south.serving.telling.sent == 0
+    assert south.serving.relay.sent == 0
     async with AsyncExitStack() as own:
         await program(own, served)
-        await until(lambda: south.serving.telling.sent > 0)
+        await until(lambda: south.serving.relay.sent > 0)
     await until(lambda: all(one.interest is None for one in south.members.all.values()))
-    before = south.serving.telling.sent
+    before = south.serving.relay.sent
     await asyncio.sleep(0.3)
-    assert south.serving.telling.sent <= before + 1
+    assert south.serving.relay.sent <= before + 1
 
 
 async def test_only_its_own_radios_are_served_one_by_one(served: Owner) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from proxyconn_cluster.settings import checked_name
@@ -16,6 +17,28 @@ ROOT: Final = "proxyconn.v1"
 """Of every subject; another major version of the messages has another one."""
 
 EVERY_SITE: Final = "_all"
+
+
+class Kind(StrEnum):
+    """What is said on a subject: `OWNERS` and `ASK` to everybody, the rest by or to one member."""
+
+    OWNERS = "owners"
+    """How are you doing, owners?"""
+    MEMBER = "member"
+    """Status of a program."""
+    OWNER = "owner"
+    """Status of an owner."""
+    ASK = "ask"
+    """Who can connect a device, and how well?"""
+    ANSWER = "answer"
+    """An offer, to the member that asked."""
+    LINK = "link"
+    """Requests to the member that holds a link."""
+    EVENT = "event"
+    """What happens on a link, to the member that uses it."""
+    ADVERTS = "adverts"
+    """What one radio hears."""
+
 
 _HEX_ADDRESS: Final = re.compile(r"[0-9a-f]{12}", re.ASCII)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
@@ -96,7 +119,7 @@ class Subjects:
 
     def ask_owners(self) -> str:
         """Where every owner hears who wants to know how it is doing."""
-        return self.of_all("owners")
+        return self.of_all(Kind.OWNERS)
 
     # Buckets of JetStream's key-value store
 

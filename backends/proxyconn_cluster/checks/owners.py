@@ -11,9 +11,10 @@ from nats.aio.msg import Msg
 from proxyconn.radio import Finding, Level
 from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.messages import MessageError, OtherVersionError, decode
+from proxyconn_cluster.bus.subjects import Kind
 from proxyconn_cluster.checks.clocks import Reading
 from proxyconn_cluster.exchange.status import Status
-from proxyconn_cluster.members import BEAT, MEMBER, OWNER
+from proxyconn_cluster.members import BEAT
 from proxyconn_cluster.ownership.records import OwnerState
 from proxyconn_cluster.survey import Survey, survey
 
@@ -42,7 +43,9 @@ async def of_owners(bus: Bus) -> tuple[list[Finding], list[Reading]]:
             pass
 
     # Another major version speaks elsewhere, and does not hear what it is asked here.
-    every = [bus.subjects.of_every_version("*", kind, "*", "*") for kind in (MEMBER, OWNER)]
+    every = [
+        bus.subjects.of_every_version("*", kind, "*", "*") for kind in (Kind.MEMBER, Kind.OWNER)
+    ]
     heard = [await bus.subscribe(subject, hear) for subject in every]
     asked = time.time()
     found = await survey(bus)

@@ -17,8 +17,7 @@ from proxyconn.radio import Finding, Level
 from proxyconn_cluster.bus.credentials import INBOX, identification
 from proxyconn_cluster.bus.dialling import CONNECT_TIMEOUT
 from proxyconn_cluster.bus.errors import ClusterError
-from proxyconn_cluster.bus.subjects import Subjects
-from proxyconn_cluster.exchange.heard import ADVERTS
+from proxyconn_cluster.bus.subjects import Kind, Subjects
 from proxyconn_cluster.settings import ClusterSettings
 
 CHECK: Final = "cluster-permissions"
@@ -101,16 +100,16 @@ def rights(subjects: Subjects, site: str, inbox: str = INBOX) -> Iterator[Right]
     yield Right(Role.VIEWER, subjects.ask_owners())
     yield Right(Role.VIEWER, f"{inbox}.>", publishes=False)
     yield Right(Role.OWNER, f"{INBOX}.{NOBODY}")
-    for kind in ("owner", "member", "answer", "event"):
+    for kind in (Kind.OWNER, Kind.MEMBER, Kind.ANSWER, Kind.EVENT):
         yield Right(Role.VIEWER, subjects.of_site("*", kind, "*", "*"), publishes=False)
-    yield Right(Role.OWNER, subjects.of_site(site, "link", NOBODY, NOBODY, "*"), publishes=False)
-    for kind in ("member", "link"):
+    yield Right(Role.OWNER, subjects.of_site(site, Kind.LINK, NOBODY, NOBODY, "*"), publishes=False)
+    for kind in (Kind.MEMBER, Kind.LINK):
         yield Right(Role.PROGRAM, subjects.of_site(site, kind, NOBODY, NOBODY))
-    for kind in ("owner", "answer", "event"):
+    for kind in (Kind.OWNER, Kind.ANSWER, Kind.EVENT):
         yield Right(Role.OWNER, subjects.of_site(site, kind, NOBODY, NOBODY))
-    yield Right(Role.VIEWER, subjects.of_site("*", ADVERTS, "*"), publishes=False)
-    yield Right(Role.PROGRAM, subjects.of_all("ask"))
-    yield Right(Role.OWNER, subjects.of_site(site, ADVERTS, NOBODY))
+    yield Right(Role.VIEWER, subjects.of_site("*", Kind.ADVERTS, "*"), publishes=False)
+    yield Right(Role.PROGRAM, subjects.of_all(Kind.ASK))
+    yield Right(Role.OWNER, subjects.of_site(site, Kind.ADVERTS, NOBODY))
     yield from _bucket(Role.PROGRAM, subjects.bucket("held"), subjects.domain)
     for bucket in (subjects.leases, subjects.owners, subjects.seen, subjects.wishes):
         yield Right(Role.OWNER, subjects.entries(bucket), publishes=False)

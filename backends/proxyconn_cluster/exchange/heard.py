@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from bleak.backends.scanner import AdvertisementData
 from bluetooth_data_tools import parse_advertisement_data_bytes
@@ -14,9 +14,6 @@ from proxyconn.radio import NO_RSSI_VALUE, Report
 from proxyconn_cluster.bus.subjects import token
 from proxyconn_native_api.advertising_payload import advertising_payload
 from proxyconn_proto import bluetooth_proxy_pb2 as pb
-
-ADVERTS: Final = "adverts"
-"""Kind of the subjects on which batches are passed on."""
 
 
 def radio_token(identity: str) -> str:

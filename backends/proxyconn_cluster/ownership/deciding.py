@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from proxyconn_cluster.ownership.clock import now
-from proxyconn_cluster.ownership.holding import Holding
+from proxyconn_cluster.ownership.held_leases import HeldLeases
 from proxyconn_cluster.ownership.observed import Observed
 from proxyconn_cluster.ownership.out_of_reach import OutOfReach
 from proxyconn_cluster.ownership.placement import Owner, ranked
@@ -50,7 +50,7 @@ class Deciding:
 
     Args:
         owner: its id.
-        holding: what it has.
+        held_leases: what it has.
         observed: what the others have.
         predecessor: id of an earlier run of ours, whose leases are ours now; None for none.
 
@@ -62,11 +62,15 @@ class Deciding:
     """
 
     def __init__(
-        self, owner: str, holding: Holding, observed: Observed, predecessor: str | None = None
+        self,
+        owner: str,
+        held_leases: HeldLeases,
+        observed: Observed,
+        predecessor: str | None = None,
     ) -> None:
         self._owner = owner
         self._predecessor = predecessor
-        self._holding = holding
+        self._held_leases = held_leases
         self._observed = observed
         self._out_of_reach = OutOfReach()
         self.is_idle: Callable[[str], bool] = lambda mac: True
@@ -84,7 +88,7 @@ class Deciding:
             candidates: MAC addresses of the proxies that we could use.
             asking: those of which we are just taking the lease.
         """
-        ttl, found = self._holding.ttl, Decision()
+        ttl, found = self._held_leases.ttl, Decision()
         if self._predecessor:
             wanted = (mac for mac in candidates if mac not in asking)
             found.take = {mac: Claim.INHERITED for mac in wanted if self._is_inherited(mac)}
@@ -96,7 +100,7 @@ class Deciding:
         for mac in candidates:
             wish = self._observed.wishes.get(mac)
             order = ranked(mac, live, wish.owner if wish else None)
-            held = self._holding.held.get(mac)
+            held = self._held_leases.held.get(mac)
             if held is None and mac not in asking and self._owner in order:
                 claim = self._claim(mac, order.index(self._owner), others_are_old)
                 if claim and mac not in found.take:
@@ -110,15 +114,15 @@ class Deciding:
     def _look_for_lost(self, live: Sequence[Owner]) -> bool:
         """Leave what we do not reach to others that see it; return whether there is more of it."""
         others = {mac for one in live if one.id != self._owner for mac in one.sees}
-        away = [mac for mac in self._holding.held if mac in others and self.is_away(mac)]
-        return self._out_of_reach.look(away, now(), self._holding.ttl)
+        away = [mac for mac in self._held_leases.held if mac in others and self.is_away(mac)]
+        return self._out_of_reach.look(away, now(), self._held_leases.ttl)
 
     def _is_inherited(self, mac: str) -> bool:
         """Whether a proxy is our predecessor's, for all that was heard of it."""
         seen = self._observed.leases.get(mac)
         lease = seen.lease if seen and not seen.free else None
         owned = lease is not None and lease.owner == self._predecessor
-        return owned and mac not in self._holding.held
+        return owned and mac not in self._held_leases.held
 
     def _claim(self, mac: str, rank: int, others_are_old: bool) -> Claim | None:
         """Return why a proxy is ours to take: the first in rank at once, others if it does not.
@@ -127,7 +131,7 @@ class Deciding:
         was never heard of likewise where others could have it: a store that has lost its leases is
         no proof that nobody has the proxy.
         """
-        ttl, seen = self._holding.ttl, self._observed.leases.get(mac)
+        ttl, seen = self._held_leases.ttl, self._observed.leases.get(mac)
         free_since = self.listens_since
         if seen is not None or others_are_old:
             free_since += UNHEARD * ttl
@@ -139,10 +143,10 @@ class Deciding:
 
     def _others_are_old(self) -> bool:
         """Whether another owner may have had something already when we began to listen."""
-        since = self._holding.ttl * SETTLE + now() - self.listens_since
+        since = self._held_leases.ttl * SETTLE + now() - self.listens_since
         owners = self._observed.owners.items()
         return any(beat.age >= since for id_, (beat, _) in owners if id_ != self._owner)
 
     def _has_settled(self, owner: str) -> bool:
         beat = self._observed.owners.get(owner)
-        return beat is not None and beat[0].age >= self._holding.ttl * SETTLE
+        return beat is not None and beat[0].age >= self._held_leases.ttl * SETTLE

@@ -16,12 +16,10 @@ from proxyconn.errors import ErrorKind, LinkError, RadioError, RadioUnavailableE
 from proxyconn_cluster.bus.connection import Subscribed
 from proxyconn_cluster.bus.errors import ClusterError, NobodyThereError
 from proxyconn_cluster.bus.messages import Message, MessageError, decode, encode
+from proxyconn_cluster.bus.subjects import Kind
 from proxyconn_cluster.exchange.link_messages import Events, Keep, Reply
 from proxyconn_cluster.members import Member, Members
 from proxyconn_cluster.remote.far_link import FarLink
-
-EVENTS: Final = "event"
-LINK: Final = "link"
 
 ASK_AGAIN_AFTER: Final = 2.0
 """Seconds after which a request without an answer is sent again; who is there answers before."""
@@ -73,7 +71,7 @@ class FarLinks:
     @property
     def events(self) -> str:
         """The subject on which holders tell us what happens."""
-        return self._members.subject(EVENTS)
+        return self._members.subject(Kind.EVENT)
 
     async def start(self) -> None:
         """Listen to holders, and speak to them."""
@@ -132,7 +130,7 @@ class FarLinks:
             TimeoutError: there was no answer within `timeout` seconds.
         """
         until = self._loop.time() + timeout
-        subject, data = self._members.subject_of(member, LINK, verb), encode(message)
+        subject, data = self._members.subject_of(member, Kind.LINK, verb), encode(message)
         nobody_since: float | None = None
         while (left := until - self._loop.time()) > 0:
             try:

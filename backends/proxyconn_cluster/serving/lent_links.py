@@ -16,7 +16,7 @@ from proxyconn.fleet.lending import Lending
 from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn_cluster.bus.connection import Subscribed
 from proxyconn_cluster.bus.messages import MessageError, decode, encode
-from proxyconn_cluster.bus.subjects import address_token
+from proxyconn_cluster.bus.subjects import Kind, address_token
 from proxyconn_cluster.exchange.failures import told_failure
 from proxyconn_cluster.exchange.link_messages import (
     Close,
@@ -29,9 +29,6 @@ from proxyconn_cluster.exchange.link_messages import (
 from proxyconn_cluster.members import Members
 from proxyconn_cluster.serving.lent_link import FAILURES, LentLink
 from proxyconn_cluster.serving.names import own_identity
-
-KIND: Final = "link"
-EVENTS: Final = "event"
 
 PENDING_AFTER: Final = 1.0
 """Seconds after which an answer that is not known yet is said to be on its way."""
@@ -96,7 +93,7 @@ class LentLinks:
 
     async def start(self) -> None:
         """Answer."""
-        subject = self._members.subject(KIND, "*")
+        subject = self._members.subject(Kind.LINK, "*")
         self._subscribed = await self._members.bus.subscribe(subject, self._on_request)
         self._watch = self._loop.create_task(self._mind())
         self._watch.add_done_callback(log_failure)
@@ -151,7 +148,7 @@ class LentLinks:
     async def _open(self, message: Msg) -> Reply | None:
         asked = decode(message.data, Open)
         address_token(asked.address)
-        if not self._members.bus.subjects.is_members_own(asked.events, EVENTS):
+        if not self._members.bus.subjects.is_members_own(asked.events, Kind.EVENT):
             raise MessageError(f"no member is told of events on {asked.events[:128]!r}")
         if asked.link in self._over:
             # It was closed before it was to be opened: the request is late.

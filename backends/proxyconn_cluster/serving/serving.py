@@ -15,17 +15,15 @@ from proxyconn.fleet.lending import Lending
 from proxyconn.radio import OffersLinks, Radio
 from proxyconn_cluster.bus.connection import Subscribed
 from proxyconn_cluster.bus.messages import MessageError, decode, encode
+from proxyconn_cluster.bus.subjects import Kind
 from proxyconn_cluster.exchange.heard import payload
 from proxyconn_cluster.exchange.offers import Answer, Ask, RadioOffer
 from proxyconn_cluster.exchange.status import RadioStatus
 from proxyconn_cluster.members import Members
+from proxyconn_cluster.serving.advertisement_relay import AdvertisementRelay
 from proxyconn_cluster.serving.lent_links import LentLinks
 from proxyconn_cluster.serving.names import known_as
 from proxyconn_cluster.serving.scan_wishes import ScanWishes
-from proxyconn_cluster.serving.telling import Telling
-
-ASK: Final = "ask"
-ANSWER: Final = "answer"
 
 MOST_DEVICE: Final = 256
 """Characters of a device's name that is asked for."""
@@ -42,7 +40,7 @@ class Serving:
 
     Attributes:
         links: the links that it holds for others.
-        telling: what it passes on of what it hears.
+        relay: what it passes on of what it hears.
         scan_wishes: how the others wish that its radios scan.
     """
 
@@ -50,7 +48,7 @@ class Serving:
         self._lending = lending
         self._members = members
         self.links = LentLinks(lending, members)
-        self.telling = Telling(lending, members)
+        self.relay = AdvertisementRelay(lending, members)
         self.scan_wishes = ScanWishes(lending, members)
         self._asked: Subscribed | None = None
         self._unregister: list[Callable[[], None]] = []
@@ -62,9 +60,9 @@ class Serving:
         self._unregister = [
             self._lending.register_slots_callback(members.hurry),
         ]
-        self._asked = await bus.subscribe(bus.subjects.of_all(ASK), self._on_ask)
+        self._asked = await bus.subscribe(bus.subjects.of_all(Kind.ASK), self._on_ask)
         await self.links.start()
-        self.telling.start()
+        self.relay.start()
         self.scan_wishes.start()
         members.hurry()
 
@@ -76,7 +74,7 @@ class Serving:
         if self._asked:
             await self._members.bus.unsubscribe(self._asked)
         self.scan_wishes.close()
-        await self.telling.aclose()
+        await self.relay.aclose()
         await self.links.aclose()
         self._members.own_radios = self._members.lends = None
         self._members.hurry()
@@ -97,9 +95,9 @@ class Serving:
             _LOGGER.debug("%s: %s", message.subject, exc)
             return
         subjects = self._members.bus.subjects
-        if asked.reply == self._members.subject(ANSWER):
+        if asked.reply == self._members.subject(Kind.ANSWER):
             return
-        if subjects.is_members_own(asked.reply, ANSWER):
+        if subjects.is_members_own(asked.reply, Kind.ANSWER):
             await self._members.bus.publish(asked.reply, encode(self._answer(asked)))
 
     def _answer(self, asked: Ask) -> Answer:

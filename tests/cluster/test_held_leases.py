@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from proxyconn_cluster.ownership.holding import Held, Holding
+from proxyconn_cluster.ownership.held_leases import HeldLease, HeldLeases
 from proxyconn_cluster.ownership.records import Lease
 from proxyconn_cluster.settings import WhenCutOff
 
@@ -23,10 +23,10 @@ class Clock:
 
 def test_each_lease_runs_out_at_its_time() -> None:
     clock = Clock()
-    holding = Holding(clock, WhenCutOff.LET_GO, TTL)
-    holding.keep("late", Held(LEASE, 1, 110.0))
+    holding = HeldLeases(clock, WhenCutOff.LET_GO, TTL)
+    holding.keep("late", HeldLease(LEASE, 1, 110.0))
     assert holding.run_out() == []
-    holding.keep("early", Held(LEASE, 1, 105.0))
+    holding.keep("early", HeldLease(LEASE, 1, 105.0))
     clock.time = 105.0
     assert holding.run_out() == ["early"]
     holding.held["late"].until = 120.0
@@ -41,14 +41,14 @@ def test_what_is_kept_is_what_is_ours_whatever_happened() -> None:
     for seed in range(50):
         chance = random.Random(seed)
         clock = Clock()
-        holding = Holding(clock, WhenCutOff.LET_GO, TTL)
+        holding = HeldLeases(clock, WhenCutOff.LET_GO, TTL)
         for _ in range(300):
             clock.time += chance.choice((0.0, 0.01, 0.3, 1.5))
             asked_at = clock.time - chance.random() * TTL
             mac = str(chance.randrange(8))
             held = holding.held.get(mac)
             if held is None:
-                holding.keep(mac, Held(LEASE, 1, holding.until(asked_at)))
+                holding.keep(mac, HeldLease(LEASE, 1, holding.until(asked_at)))
             elif chance.random() < 0.2:
                 del holding.held[mac]
             else:
@@ -61,8 +61,8 @@ def test_what_is_kept_is_what_is_ours_whatever_happened() -> None:
 
 def test_who_stays_keeps_its_leases_while_the_store_is_not_reached() -> None:
     clock = Clock()
-    holding = Holding(clock, WhenCutOff.STAY, TTL)
-    holding.keep("proxy", Held(LEASE, 1, clock.time + TTL))
+    holding = HeldLeases(clock, WhenCutOff.STAY, TTL)
+    holding.keep("proxy", HeldLease(LEASE, 1, clock.time + TTL))
     holding.tick()
     holding.cut_off = True
     for _ in range(100):
@@ -73,8 +73,8 @@ def test_who_stays_keeps_its_leases_while_the_store_is_not_reached() -> None:
 
 def test_who_has_slept_does_not_know_that_it_is_cut_off() -> None:
     clock = Clock()
-    holding = Holding(clock, WhenCutOff.STAY, TTL)
-    holding.keep("proxy", Held(LEASE, 1, clock.time + TTL))
+    holding = HeldLeases(clock, WhenCutOff.STAY, TTL)
+    holding.keep("proxy", HeldLease(LEASE, 1, clock.time + TTL))
     holding.tick()
     holding.cut_off = True
     clock.time += 2 * TTL

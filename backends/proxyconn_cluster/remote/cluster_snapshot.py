@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterable
 from proxyconn.radio import RadioOwner, Surroundings
 from proxyconn_cluster.exchange.status import RadioStatus
 from proxyconn_cluster.members import Members
-from proxyconn_cluster.ownership.holding import Holding
+from proxyconn_cluster.ownership.held_leases import HeldLeases
 
 
-class Outlook:
-    """Looks around.
+class ClusterSnapshot:
+    """Takes snapshots of the cluster.
 
     Args:
         members: the others.
-        holding: the leases that are ours; None for a program, which has none.
+        held_leases: the leases that are ours; None for a program, which has none.
     """
 
-    def __init__(self, members: Members, holding: Holding | None) -> None:
+    def __init__(self, members: Members, held_leases: HeldLeases | None) -> None:
         self._members = members
-        self._holding = holding
+        self._held_leases = held_leases
         self._loop = asyncio.get_running_loop()
         self._connected = members.bus.connected
         self._since = self._loop.time()
@@ -42,11 +42,11 @@ class Outlook:
             self._connected = not self._connected
             self._since = self._loop.time()
 
-    def look(self) -> Surroundings:
+    def take(self) -> Surroundings:
         """Return what is known at this moment."""
         # nats-py tells of a change a moment after it can be seen.
         self._connection_changed()
-        members, bus, holding = self._members, self._members.bus, self._holding
+        members, bus, held_leases = self._members, self._members.bus, self._held_leases
         said = bus.client.stats
         return Surroundings(
             fleet=bus.settings.fleet,
@@ -55,8 +55,8 @@ class Outlook:
             servers=bus.servers,
             connected=bus.connected,
             since=self._since,
-            cut_off=holding.cut_off if holding else not bus.connected,
-            leases=len(holding.held) if holding else 0,
+            cut_off=held_leases.cut_off if held_leases else not bus.connected,
+            leases=len(held_leases.held) if held_leases else 0,
             received=said["in_msgs"],
             sent=said["out_msgs"],
             owners=tuple(self._owners()),

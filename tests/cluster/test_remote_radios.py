@@ -12,13 +12,13 @@ from nats.aio.msg import Msg
 
 from proxyconn.radio import AllocationChangeEvent, Radio, Report
 from proxyconn_cluster.bus.messages import decode, encode
+from proxyconn_cluster.bus.subjects import Kind
 from proxyconn_cluster.exchange.interest import Interest
 from proxyconn_cluster.exchange.offers import Answer, Ask, RadioOffer
 from proxyconn_cluster.exchange.status import RadioStatus
 from proxyconn_cluster.members import Members
-from proxyconn_cluster.remote.asking import ASK
-from proxyconn_cluster.remote.neighbourhood import Neighbourhood
 from proxyconn_cluster.remote.remote_radio import RemoteRadio
+from proxyconn_cluster.remote.remote_radios import RemoteRadios
 
 from .conftest import MakeBus
 from .nats_server import NatsServer
@@ -72,16 +72,16 @@ class Place:
         self._make_bus = make_bus
         self.seen = Seen()
         self.members: Members
-        self.neighbourhood: Neighbourhood
+        self.remote_radios: RemoteRadios
 
     async def join(self) -> None:
         """Begin to follow the owners."""
         members = self.members = Members(await self._make_bus(self._server, "program"))
-        self.neighbourhood = Neighbourhood(members, self.seen, HERE_ALONE)
+        self.remote_radios = RemoteRadios(members, self.seen, HERE_ALONE)
         await members.start()
         self._stack.push_async_callback(members.aclose)
-        await self.neighbourhood.start()
-        self._stack.push_async_callback(self.neighbourhood.aclose)
+        await self.remote_radios.start()
+        self._stack.push_async_callback(self.remote_radios.aclose)
 
     async def own(self, name: str, *radios: RadioStatus) -> Members:
         """Start an owner that says it has these radios."""
@@ -131,9 +131,9 @@ async def test_a_radio_that_heard_a_device_too_long_ago_is_no_way_to_it(place: P
         )
         await north.bus.publish(asked.reply, encode(told))
 
-    await north.bus.subscribe(north.bus.subjects.of_all(ASK), answer)
+    await north.bus.subscribe(north.bus.subjects.of_all(Kind.ASK), answer)
     async with asyncio.timeout(DEADLINE):
         while not place.seen.heard_by:
             # Who answers too late is passed over, and so is a busy machine.
-            await place.neighbourhood.look_for(DEVICE)
+            await place.remote_radios.look_for(DEVICE)
     assert set(place.seen.heard_by) == {"kitchen"}

@@ -22,8 +22,8 @@ from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import MessageError
 from proxyconn_cluster.ownership.clock import now
 from proxyconn_cluster.ownership.deciding import Claim, Deciding
-from proxyconn_cluster.ownership.heart import SIGHT_KEPT, Heart
-from proxyconn_cluster.ownership.holding import Held, Holding
+from proxyconn_cluster.ownership.heartbeats import SIGHT_KEPT, Heartbeats
+from proxyconn_cluster.ownership.held_leases import HeldLease, HeldLeases
 from proxyconn_cluster.ownership.lease_store import (
     LeaseStore,
     TakenError,
@@ -46,7 +46,7 @@ GOODBYE: Final = 1.0
 _LOGGER = logging.getLogger(__name__)
 
 
-class Keeper(Tenure):
+class LeaseKeeper(Tenure):
     """Keeps the leases of an owner.
 
     Args:
@@ -56,7 +56,7 @@ class Keeper(Tenure):
 
     Attributes:
         owner: as above.
-        holding: what is ours.
+        held_leases: what is ours.
         observed: what the others have.
         deciding: what we do about each proxy.
     """
@@ -65,10 +65,10 @@ class Keeper(Tenure):
         settings = bus.settings
         self.owner = owner
         self._predecessor = predecessor
-        self.holding = Holding(now, settings.when_cut_off, settings.lease)
+        self.held_leases = HeldLeases(now, settings.when_cut_off, settings.lease)
         self._bus = bus
         self._site = settings.site
-        self._heart = Heart(owner, settings.site)
+        self._heartbeats = Heartbeats(owner, settings.site)
         self._store: LeaseStore | None = None
         self._buckets: Buckets | None = None
         self._started_at = now()
@@ -78,7 +78,7 @@ class Keeper(Tenure):
         self._offered = asyncio.Event()
         self._breaks = 0
         self.observed = Observed(bus, self._news.set, owner)
-        self.deciding = Deciding(owner, self.holding, self.observed, predecessor)
+        self.deciding = Deciding(owner, self.held_leases, self.observed, predecessor)
         self._forget_bus = bus.register_state_callback(self._bus_changed)
         self._taking = Taking(owner, predecessor, self.observed)
         self._asking: set[str] = set()
@@ -108,7 +108,7 @@ class Keeper(Tenure):
         self._candidates = {}
         await cancelled(self._tasks)
         await asyncio.gather(*self._takes, return_exceptions=True)
-        for mac in list(self.holding.held):
+        for mac in list(self.held_leases.held):
             self.let_go(mac)
         await asyncio.gather(*self._giving_back, return_exceptions=True)
         if self._bus.connected:
@@ -136,21 +136,21 @@ class Keeper(Tenure):
 
     def wanted(self, mac: str) -> bool:
         """Whether a proxy is to be used now."""
-        held = self.holding.held.get(mac)
-        return held is not None and not held.leaving and self.holding.is_ours(mac)
+        held = self.held_leases.held.get(mac)
+        return held is not None and not held.leaving and self.held_leases.is_ours(mac)
 
     def holds(self, mac: str) -> bool:
         """Whether a proxy is ours at this very moment."""
-        return self.holding.is_ours(mac)
+        return self.held_leases.is_ours(mac)
 
     def had_owner(self, mac: str) -> bool:
         """Whether another owner had a proxy before, whose links it may have."""
-        held = self.holding.held.get(mac)
+        held = self.held_leases.held.get(mac)
         return held is not None and held.inherited
 
     def let_go(self, mac: str) -> None:
         """Give back the lease of a proxy of which nothing is used any more."""
-        if (held := self.holding.held.pop(mac, None)) and self._store:
+        if (held := self.held_leases.held.pop(mac, None)) and self._store:
             self._spawn(self._giving_back, self._give_back(self._store, mac, held))
 
     def register(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -159,7 +159,7 @@ class Keeper(Tenure):
 
     def check(self) -> None:
         """Have what has run out cut off, before anything else is done."""
-        if gone := self.holding.run_out():
+        if gone := self.held_leases.run_out():
             self._lost(gone)
 
     # What is known
@@ -183,12 +183,12 @@ class Keeper(Tenure):
 
     async def _open(self) -> None:
         """Find the buckets, and what is in them. Raises ClusterError."""
-        bus, lease, breaks = self._bus, self.holding.ttl, self._breaks
+        bus, lease, breaks = self._bus, self.held_leases.ttl, self._breaks
         leases = await bus.bucket(bus.subjects.leases, lease)
         ttl = await ttl_of(leases) or lease
         if ttl != lease:
             _LOGGER.warning("leases are for %g s here, as the first owner has said", ttl)
-        self.holding.ttl = ttl
+        self.held_leases.ttl = ttl
         buckets = Buckets(
             leases,
             await bus.bucket(bus.subjects.owners, ttl),
@@ -196,15 +196,15 @@ class Keeper(Tenure):
             await bus.bucket(bus.subjects.wishes, 0),
         )
         await self.observed.read(buckets)
-        self._heart.tell_anew()
+        self._heartbeats.tell_anew()
         if breaks != self._breaks:
             raise UnreachableError("the connection was lost meanwhile")
         self._buckets, self._store = buckets, LeaseStore(bus, leases, ttl)
         self.deciding.listens_since = min(self.deciding.listens_since, now())
 
     def _bus_changed(self) -> None:
-        if not self._bus.connected and self.holding.held:
-            self.holding.cut_off = True
+        if not self._bus.connected and self.held_leases.held:
+            self.held_leases.cut_off = True
         # nats-py's buckets belong to one connection, and something may have been missed.
         self._store = None
         self._breaks += 1
@@ -221,13 +221,13 @@ class Keeper(Tenure):
                 await work()
             except Exception:
                 _LOGGER.exception("this should not happen")
-                await asyncio.sleep(self.holding.ttl * TICK)
+                await asyncio.sleep(self.held_leases.ttl * TICK)
 
     async def _tick(self) -> None:
-        if gone := self.holding.tick():
+        if gone := self.held_leases.tick():
             self._lost(gone)
         self._news.set()
-        await asyncio.sleep(self.holding.ttl * TICK)
+        await asyncio.sleep(self.held_leases.ttl * TICK)
 
     async def _renew(self) -> None:
         """Renew what is ours; as soon as the store is there again, if it was not."""
@@ -236,21 +236,21 @@ class Keeper(Tenure):
                 await self._open()
             await self._beat()
             if store := self._store:
-                held = [one for one in self.holding.held.items() if not one[1].leaving]
+                held = [one for one in self.held_leases.held.items() if not one[1].leaving]
                 await asyncio.gather(*(self._renew_one(store, *one) for one in held))
-                self.holding.cut_off = False
+                self.held_leases.cut_off = False
         except (ClusterError, MessageError) as exc:
             self._failed(exc)
-        await asyncio.sleep(self.holding.ttl * TICK)
-        if self._store and not self.holding.cut_off:
+        await asyncio.sleep(self.held_leases.ttl * TICK)
+        if self._store and not self.held_leases.cut_off:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.holding.ttl * (RENEW - TICK)):
+                async with asyncio.timeout(self.held_leases.ttl * (RENEW - TICK)):
                     await self._offered.wait()
         self._offered.clear()
 
     async def _catch_up(self) -> None:
         """Read what was not heard: by itself, for nobody's lease may wait for it."""
-        await asyncio.sleep(self.holding.ttl * RENEW)
+        await asyncio.sleep(self.held_leases.ttl * RENEW)
         if self._store and self._buckets:
             try:
                 await self.observed.catch_up(self._buckets.seen)
@@ -258,9 +258,9 @@ class Keeper(Tenure):
                 _LOGGER.debug("what others see is not read: %s", exc)
 
     def _failed(self, exc: Exception) -> None:
-        if not self.holding.cut_off and self.holding.held:
+        if not self.held_leases.cut_off and self.held_leases.held:
             _LOGGER.warning("leases are not renewed: %s", exc)
-        self.holding.cut_off = True
+        self.held_leases.cut_off = True
 
     async def _beat(self) -> None:
         """Say that we live, and what we could use. Raises UnreachableError."""
@@ -268,12 +268,12 @@ class Keeper(Tenure):
         seen = {mac: one for mac, one in self._candidates.items() if mac not in left}
         if self.owner in self.observed.overtaken:
             self.observed.overtaken.discard(self.owner)
-            self._heart.tell_anew()
+            self._heartbeats.tell_anew()
         if self._buckets:
-            beat = await self._heart.beat(self._buckets, seen, self.age, self.holding.ttl)
+            beat = await self._heartbeats.beat(self._buckets, seen, self.age, self.held_leases.ttl)
             self.observed.owners[self.owner] = (beat, now())
 
-    async def _renew_one(self, store: LeaseStore, mac: str, held: Held) -> None:
+    async def _renew_one(self, store: LeaseStore, mac: str, held: HeldLease) -> None:
         """Renew a lease. Raises UnreachableError."""
         asked_at = now()
         try:
@@ -281,22 +281,22 @@ class Keeper(Tenure):
         except TakenError:
             await self._renew_otherwise(store, mac, held)
             return
-        held.revision, held.until = revision, self.holding.until(asked_at)
+        held.revision, held.until = revision, self.held_leases.until(asked_at)
 
-    async def _renew_otherwise(self, store: LeaseStore, mac: str, held: Held) -> None:
+    async def _renew_otherwise(self, store: LeaseStore, mac: str, held: HeldLease) -> None:
         """Find out why a lease is of another revision. Raises UnreachableError."""
-        if self.holding.held.get(mac) is not held:
+        if self.held_leases.held.get(mac) is not held:
             return
         asked_at = now()
         try:
             revision = await store.confirm(mac, held.lease)
         except TakenError:
-            if self.holding.held.get(mac) is held:
+            if self.held_leases.held.get(mac) is held:
                 _LOGGER.warning("%s: another owner has it now", self.name_of(mac))
-                del self.holding.held[mac]
+                del self.held_leases.held[mac]
                 self._lost([mac])
             return
-        held.revision, held.until = revision, self.holding.until(asked_at)
+        held.revision, held.until = revision, self.held_leases.until(asked_at)
 
     # Whose each proxy should be
 
@@ -310,7 +310,7 @@ class Keeper(Tenure):
             self._asking.add(mac)
             self._spawn(self._takes, self._take(mac, claim))
         for mac in todo.leave:
-            self.holding.held[mac].leaving = True
+            self.held_leases.held[mac].leaving = True
         if todo.leave:
             self._changed()
         if todo.tell:
@@ -337,15 +337,15 @@ class Keeper(Tenure):
         finally:
             self._asking.discard(mac)
         inherited = before is not None and before.owner not in (self.owner, self._predecessor)
-        held = Held(lease, revision, self.holding.until(asked_at), inherited)
+        held = HeldLease(lease, revision, self.held_leases.until(asked_at), inherited)
         if now() < held.until and mac in self._candidates:
-            self.holding.keep(mac, held)
+            self.held_leases.keep(mac, held)
             _LOGGER.info("%s: it is ours now", lease.name)
             self._changed()
         else:
             await self._give_back(store, mac, held)
 
-    async def _give_back(self, store: LeaseStore, mac: str, held: Held) -> None:
+    async def _give_back(self, store: LeaseStore, mac: str, held: HeldLease) -> None:
         try:
             await store.give_back(mac, held.lease, held.revision)
         except (ClusterError, MessageError) as exc:

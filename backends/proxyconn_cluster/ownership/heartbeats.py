@@ -22,8 +22,8 @@ SIGHT_AGAIN: Final = SIGHT_KEPT / 3
 _LOGGER = logging.getLogger(__name__)
 
 
-class Heart:
-    """Beats.
+class Heartbeats:
+    """Says that one owner lives, and what it sees.
 
     Args:
         owner: id of the owner.

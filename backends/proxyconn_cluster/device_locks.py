@@ -80,7 +80,7 @@ class _Hold:
     turn: int = 0
 
 
-class Holds:
+class DeviceLocks:
     """The devices that we hold.
 
     Args:

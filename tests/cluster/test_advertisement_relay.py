@@ -15,7 +15,12 @@ from proxyconn.callbacks import Callbacks
 from proxyconn_cluster.bus.subjects import Subjects
 from proxyconn_cluster.exchange.heard import reports
 from proxyconn_cluster.exchange.interest import EVERYTHING, Interest
-from proxyconn_cluster.serving.telling import MOST_WAITING, ON_THE_WAY, TOGETHER, Telling
+from proxyconn_cluster.serving.advertisement_relay import (
+    MOST_WAITING,
+    ON_THE_WAY,
+    TOGETHER,
+    AdvertisementRelay,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -27,12 +32,12 @@ class Owner:
     """An owner with radios, and one other member that wants to hear.
 
     Attributes:
-        telling: what is tested.
+        relay: what is tested.
         published: time, radio and address of each advertisement.
         hear: has a radio hear a device.
     """
 
-    telling: Telling
+    relay: AdvertisementRelay
     published: list[tuple[float, str, int]] = field(default_factory=list)
     hear: Callable[[str, int], None] = field(default=lambda radio, address: None)
 
@@ -65,16 +70,16 @@ async def owner() -> AsyncIterator[Owner]:
         gone=Callbacks[Any]("the test"),
     )
     lending = SimpleNamespace(register_own_reports_callback=register)
-    one = Owner(Telling(cast(Any, lending), cast(Any, members)))
+    one = Owner(AdvertisementRelay(cast(Any, lending), cast(Any, members)))
 
     def hear(radio: str, address: int) -> None:
         for callback in heard:
             callback(SimpleNamespace(name=radio), [PlainReport(address, 0, -50, b"\x02\x01\x06")])
 
     one.hear = hear
-    one.telling.start()
+    one.relay.start()
     yield one
-    await one.telling.aclose()
+    await one.relay.aclose()
 
 
 async def test_what_comes_in_a_short_while_is_written_at_once(owner: Owner) -> None:
@@ -88,7 +93,7 @@ async def test_what_comes_in_a_short_while_is_written_at_once(owner: Owner) -> N
     assert {radio for _, radio, _ in owner.published} == {
         f"north-radio-{number}" for number in range(3)
     }
-    assert owner.telling.sent == 10
+    assert owner.relay.sent == 10
 
 
 async def test_what_is_heard_when_they_are_nearly_due_has_them_sent(owner: Owner) -> None:
@@ -106,7 +111,7 @@ async def test_nothing_waits_longer_than_that(owner: Owner) -> None:
         owner.hear("radio", number)
         await asyncio.sleep(TOGETHER / 4)
     await asyncio.sleep(2 * TOGETHER)
-    assert owner.telling.sent == 100
+    assert owner.relay.sent == 100
     gaps = [later - at for at, later in zip(owner.moments, owner.moments[1:], strict=False)]
     assert max(gaps) < 1.5 * TOGETHER
 

@@ -18,7 +18,7 @@ AWAKE: Final = 1 / 3
 
 
 @dataclass(slots=True)
-class Held:
+class HeldLease:
     """A lease that is ours.
 
     Attributes:
@@ -38,7 +38,7 @@ class Held:
 
 
 @dataclass
-class Holding:
+class HeldLeases:
     """The leases that are ours.
 
     Args:
@@ -54,12 +54,12 @@ class Holding:
     clock: Callable[[], float]
     when_cut_off: WhenCutOff
     ttl: float
-    held: dict[str, Held] = field(default_factory=dict)
+    held: dict[str, HeldLease] = field(default_factory=dict)
     cut_off: bool = False
     _awake_at: float = float("-inf")
     _none_before: float = float("inf")
 
-    def keep(self, mac: str, held: Held) -> None:
+    def keep(self, mac: str, held: HeldLease) -> None:
         """Have a lease from now on."""
         self.held[mac] = held
         self._none_before = min(self._none_before, held.until)

@@ -21,16 +21,17 @@ from proxyconn.radio import NO_RSSI_VALUE, Neighbours, Offer, RadioSink, ScanWis
 from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn_cluster.bus.connection import Subscribed
 from proxyconn_cluster.bus.messages import OtherVersionError, check_headers
-from proxyconn_cluster.exchange.heard import ADVERTS, radio_token, reports, said_by
+from proxyconn_cluster.bus.subjects import Kind
+from proxyconn_cluster.device_locks import DeviceLocks
+from proxyconn_cluster.exchange.heard import radio_token, reports, said_by
 from proxyconn_cluster.exchange.interest import EVERYTHING, Interest
 from proxyconn_cluster.exchange.offers import Answer, RadioOffer
 from proxyconn_cluster.exchange.status import RadioStatus
-from proxyconn_cluster.holds import Holds
 from proxyconn_cluster.members import Member, Members
-from proxyconn_cluster.ownership.holding import Holding
-from proxyconn_cluster.remote.asking import Asking
+from proxyconn_cluster.ownership.held_leases import HeldLeases
+from proxyconn_cluster.remote.cluster_snapshot import ClusterSnapshot
 from proxyconn_cluster.remote.far_links import FarLinks
-from proxyconn_cluster.remote.outlook import Outlook
+from proxyconn_cluster.remote.offer_requests import OfferRequests
 from proxyconn_cluster.remote.remote_radio import RemoteRadio
 
 NO_ANSWER: Final = Offer(NO_RSSI_VALUE, float("inf"), 0.0, 0.0)
@@ -39,7 +40,7 @@ NO_ANSWER: Final = Offer(NO_RSSI_VALUE, float("inf"), 0.0, 0.0)
 _LOGGER = logging.getLogger(__name__)
 
 
-class Neighbourhood(Neighbours):
+class RemoteRadios(Neighbours):
     """The radios of others.
 
     Args:
@@ -48,7 +49,7 @@ class Neighbourhood(Neighbours):
         interest: which advertisements are of interest at all.
         always: whether they are of interest though nobody has asked for any: a program may look at
             `Fleet.devices` whenever it likes.
-        holding: the leases that are ours; None for a program, which has none.
+        held_leases: the leases that are ours; None for a program, which has none.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Neighbourhood(Neighbours):
         interest: Interest = EVERYTHING,
         *,
         always: bool = True,
-        holding: Holding | None = None,
+        held_leases: HeldLeases | None = None,
     ) -> None:
         self._members = members
         self._sink = sink
@@ -67,10 +68,10 @@ class Neighbourhood(Neighbours):
         self._wanted = False
         self._scan: frozenset[ScanWish] = frozenset()
         self.links = FarLinks(members)
-        self.holds = Holds(members, self._lose, self._is_linked)
+        self.device_locks = DeviceLocks(members, self._lose, self._is_linked)
         self._end_link: Callable[[str], Awaitable[None]] | None = None
-        self._asking = Asking(members)
-        self._outlook = Outlook(members, holding)
+        self._offer_requests = OfferRequests(members)
+        self._snapshot = ClusterSnapshot(members, held_leases)
         self._radios: dict[str, RemoteRadio] = {}
         self._by_token: dict[str, RemoteRadio] = {}
         self._listening: Subscribed | None = None
@@ -84,12 +85,12 @@ class Neighbourhood(Neighbours):
         self._unregister = [
             self._members.changed.register(self._member_changed),
             self._members.gone.register(self._member_gone),
-            self._members.woke.register(lambda: self._spawn(self.holds.check())),
+            self._members.woke.register(lambda: self._spawn(self.device_locks.check())),
         ]
-        self._outlook.start()
-        await self._asking.start()
+        self._snapshot.start()
+        await self._offer_requests.start()
         await self.links.start()
-        self.holds.start()
+        self.device_locks.start()
         for member in list(self._members.all.values()):
             self._member_changed(member)
         self._turn()
@@ -99,14 +100,14 @@ class Neighbourhood(Neighbours):
         for unregister in self._unregister:
             unregister()
         self._unregister.clear()
-        self._outlook.close()
+        self._snapshot.close()
         self._always = self._wanted = False
         self._turn()
         await self.links.aclose()
-        await self.holds.aclose()
+        await self.device_locks.aclose()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._asking.aclose()
+        await self._offer_requests.aclose()
         for identity in list(self._radios):
             self._remove(identity)
 
@@ -173,7 +174,7 @@ class Neighbourhood(Neighbours):
 
     async def ask(self, address: str, timeout: float) -> None:
         """Have every owner say what its radios are worth for a device. Raises LinkError."""
-        answers = await self._asking.ask(address, timeout)
+        answers = await self._offer_requests.ask(address, timeout)
         offers = {offer.radio: offer for one in answers.values() for offer in one.offers}
         for identity, radio in self._radios.items():
             told = offers.get(identity)
@@ -193,7 +194,7 @@ class Neighbourhood(Neighbours):
         device = address_or_name
         if is_address(device):
             device = colon_address(device)
-        for answer in (await self._asking.ask(device)).values():
+        for answer in (await self._offer_requests.ask(device)).values():
             self._inject(answer)
 
     def _inject(self, answer: Answer) -> None:
@@ -211,11 +212,11 @@ class Neighbourhood(Neighbours):
 
     async def hold(self, address: str, radio: str, timeout: float) -> None:
         """Return once no other owner may connect to a device. Raises LinkError."""
-        await self.holds.hold(address, radio, timeout)
+        await self.device_locks.hold(address, radio, timeout)
 
     def let_go(self, address: str) -> None:
         """Let others have a device."""
-        self.holds.let_go(address)
+        self.device_locks.let_go(address)
 
     async def _lose(self, address: str) -> None:
         if self._end_link:
@@ -233,7 +234,7 @@ class Neighbourhood(Neighbours):
 
     def known(self) -> Surroundings:
         """Return what is known of the cluster."""
-        return self._outlook.look()
+        return self._snapshot.take()
 
     # How others scan
 
@@ -274,7 +275,7 @@ class Neighbourhood(Neighbours):
             bus = self._members.bus
             wanted = self._members.interest is not None
             if wanted and self._listening is None:
-                subject = bus.subjects.of_site("*", ADVERTS, "*")
+                subject = bus.subjects.of_site("*", Kind.ADVERTS, "*")
                 self._listening = await bus.subscribe(subject, self._on_heard)
             elif self._listening and not wanted:
                 listening, self._listening = self._listening, None
@@ -307,4 +308,4 @@ def _offer(told: RadioOffer) -> Offer:
     return Offer(told.rssi, told.age, told.patience, told.wait, told.failures, told.radio_failures)
 
 
-_neighbours_fit: type[Neighbours] = Neighbourhood
+_neighbours_fit: type[Neighbours] = RemoteRadios

@@ -11,7 +11,8 @@ from typing import Any, Final
 from proxyconn.callbacks import log_failure
 from proxyconn.fleet.lending import Lending
 from proxyconn.radio import Radio, Report
-from proxyconn_cluster.exchange.heard import ADVERTS, batch, radio_token
+from proxyconn_cluster.bus.subjects import Kind
+from proxyconn_cluster.exchange.heard import batch, radio_token
 from proxyconn_cluster.exchange.interest import Sieve
 from proxyconn_cluster.members import Member, Members
 from proxyconn_cluster.serving.names import known_as
@@ -29,7 +30,7 @@ ON_THE_WAY: Final = 0.03
 _LOGGER = logging.getLogger(__name__)
 
 
-class Telling:
+class AdvertisementRelay:
     """Tells others what our radios hear.
 
     Args:
@@ -107,7 +108,7 @@ class Telling:
     def _way(self, identity: str) -> tuple[Sieve, str]:
         """Return what picks what a radio hears, and where that is said."""
         members = self._members
-        subject = members.bus.subjects.of_site(members.site, ADVERTS, radio_token(identity))
+        subject = members.bus.subjects.of_site(members.site, Kind.ADVERTS, radio_token(identity))
         way = self._ways[identity] = Sieve(self._wanted), subject
         return way
 

@@ -11,11 +11,9 @@ from nats.aio.msg import Msg
 
 from proxyconn_cluster.bus.connection import Subscribed
 from proxyconn_cluster.bus.messages import MessageError, decode, encode
+from proxyconn_cluster.bus.subjects import Kind
 from proxyconn_cluster.exchange.offers import Answer, Ask
 from proxyconn_cluster.members import Key, Members
-
-ANSWER: Final = "answer"
-ASK: Final = "ask"
 
 ANSWERS_WITHIN: Final = 0.08
 """Seconds for owners to answer: one that is busy or far away does not keep everybody waiting."""
@@ -39,8 +37,8 @@ class _Question:
             self.all.set_result(None)
 
 
-class Asking:
-    """Asks.
+class OfferRequests:
+    """Asks every member for its offer.
 
     Args:
         members: who is there.
@@ -54,7 +52,7 @@ class Asking:
 
     @property
     def _reply(self) -> str:
-        return self._members.subject(ANSWER)
+        return self._members.subject(Kind.ANSWER)
 
     async def start(self) -> None:
         """Be ready for answers."""
@@ -82,7 +80,7 @@ class Asking:
         try:
             async with asyncio.timeout(max(min(timeout, ANSWERS_WITHIN), 0.0)):
                 await self._members.bus.publish(
-                    self._members.bus.subjects.of_all(ASK), encode(asked)
+                    self._members.bus.subjects.of_all(Kind.ASK), encode(asked)
                 )
                 await question.all
         except TimeoutError:

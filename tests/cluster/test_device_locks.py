@@ -16,10 +16,16 @@ from proxyconn.radio import RadioSink, identity_of
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import decode, encode
 from proxyconn_cluster.bus.subjects import address_token
+from proxyconn_cluster.device_locks import (
+    ANSWERS_WITHIN,
+    CONFIRM_EVERY,
+    FORGOTTEN_AFTER,
+    DeviceLocks,
+    Held,
+)
 from proxyconn_cluster.exchange.status import Status
-from proxyconn_cluster.holds import ANSWERS_WITHIN, CONFIRM_EVERY, FORGOTTEN_AFTER, Held, Holds
 from proxyconn_cluster.members import Members
-from proxyconn_cluster.remote.neighbourhood import Neighbourhood
+from proxyconn_cluster.remote.remote_radios import RemoteRadios
 from proxyconn_cluster.settings import SHORTEST_LEASE
 from proxyconn_virtual.events import Connecting, ProxyEvent
 
@@ -69,11 +75,11 @@ async def test_the_entry_of_who_has_gone_is_taken_over(
     gone_bus = await make_bus(server, "gone", lease=SHORTEST_LEASE)
     gone = Members(gone_bus)
     await gone.start()
-    left = Holds(gone, nobody)
+    left = DeviceLocks(gone, nobody)
     await left.hold(address(1), "aa", DEADLINE)
     there = Members(await make_bus(server, "there", lease=SHORTEST_LEASE))
     await there.start()
-    holds = Holds(there, nobody)
+    holds = DeviceLocks(there, nobody)
     await until(lambda: bool(there.all))
     with pytest.raises(LinkError, match="gone has it") as caught:
         await holds.hold(address(1), "bb", DEADLINE)
@@ -94,11 +100,11 @@ async def test_a_link_that_outlives_its_owner_is_waited_for(
 ) -> None:
     gone = Members(await make_bus(server, "gone", lease=SHORTEST_LEASE))
     await gone.start()
-    await Holds(gone, nobody).hold(address(1), "aa", DEADLINE)
+    await DeviceLocks(gone, nobody).hold(address(1), "aa", DEADLINE)
     there = Members(await make_bus(server, "there", lease=SHORTEST_LEASE))
     await there.start()
     linked: bool | None = True
-    holds = Holds(there, nobody, lambda radio, _: linked if radio == "aa" else None)
+    holds = DeviceLocks(there, nobody, lambda radio, _: linked if radio == "aa" else None)
     await until(lambda: bool(there.all))
     await gone.aclose()
     await until(lambda: not there.all)
@@ -141,7 +147,7 @@ async def test_what_one_of_an_older_version_holds_is_held(
     await bucket.put(address_token(address(1)), entry)
     speaking = asyncio.ensure_future(speak())
     await members.start()
-    holds = Holds(members, nobody, lambda radio, _: False)
+    holds = DeviceLocks(members, nobody, lambda radio, _: False)
     try:
         await asyncio.sleep(1.5 * SHORTEST_LEASE)
         with pytest.raises(LinkError, match="old has it") as caught:
@@ -184,7 +190,7 @@ async def test_a_site_that_is_cut_off_connects_and_enters_it_later(village: Vill
     client = await connect(north.fleet, 1, deadline=2 * DEADLINE)
     assert village.slots() == {"north": [address(1)]}
     await village.server.start()
-    store_is_there = Holds(north.members, nobody)
+    store_is_there = DeviceLocks(north.members, nobody)
     await until(lambda: north.bus.connected)
 
     async def entered() -> bool:
@@ -234,14 +240,14 @@ async def test_a_radio_that_fails_while_its_link_is_given_up(
         ended.append(address)
         raise EOFError("bluetoothd has gone")
 
-    around = Neighbourhood(Members(bus), cast(RadioSink, None))
+    around = RemoteRadios(Members(bus), cast(RadioSink, None))
     around.met(end_link)
     await around.hold(address(1), "aa", DEADLINE)
     bucket = await bus.bucket(bus.subjects.bucket("held"), FORGOTTEN_AFTER)
     await bucket.put(address_token(address(1)), encode(Held(sender="other", run="1", radio="bb")))
-    await around.holds.check()
+    await around.device_locks.check()
     assert ended == [address(1)]
-    await around.holds.aclose()
+    await around.device_locks.aclose()
 
 
 async def test_what_is_let_go_without_the_store_is_free_later(
@@ -249,7 +255,7 @@ async def test_what_is_let_go_without_the_store_is_free_later(
 ) -> None:
     bus = await make_bus(server, "one")
     one, other = Members(bus), Members(await make_bus(server, "other"))
-    ours, theirs = Holds(one, nobody), Holds(other, nobody)
+    ours, theirs = DeviceLocks(one, nobody), DeviceLocks(other, nobody)
     for members in (one, other):
         await members.start()
     for holds in (ours, theirs):
@@ -279,7 +285,7 @@ async def _true(ask: object) -> bool:
 
 async def test_what_is_held_anew_at_once_stays_held(server: NatsServer, make_bus: MakeBus) -> None:
     one, other = Members(await make_bus(server, "one")), Members(await make_bus(server, "other"))
-    ours, theirs = Holds(one, nobody), Holds(other, nobody)
+    ours, theirs = DeviceLocks(one, nobody), DeviceLocks(other, nobody)
     await one.start()
     await other.start()
     await until(lambda: bool(one.all) and bool(other.all))
@@ -298,13 +304,13 @@ async def test_what_is_held_anew_at_once_stays_held(server: NatsServer, make_bus
 async def test_what_is_held_is_renewed_before_it_is_forgotten(
     server: NatsServer, make_bus: MakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("proxyconn_cluster.holds.FORGOTTEN_AFTER", 2.0)
-    monkeypatch.setattr("proxyconn_cluster.holds.RENEWED_EVERY", 0.25)
+    monkeypatch.setattr("proxyconn_cluster.device_locks.FORGOTTEN_AFTER", 2.0)
+    monkeypatch.setattr("proxyconn_cluster.device_locks.RENEWED_EVERY", 0.25)
     one, other = Members(await make_bus(server, "one")), Members(await make_bus(server, "other"))
     await one.start()
     await other.start()
     await until(lambda: bool(one.all) and bool(other.all))
-    ours, theirs = Holds(one, nobody), Holds(other, nobody)
+    ours, theirs = DeviceLocks(one, nobody), DeviceLocks(other, nobody)
     ours.start()
     await ours.hold(address(1), "aa", DEADLINE)
     await ours.hold(address(2), "aa", DEADLINE)
