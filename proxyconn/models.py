@@ -126,6 +126,11 @@ class RadioState(StrEnum):
     GONE = "gone"
     """There is no session."""
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether a radio in this state opens links; one that hears nothing may well connect."""
+        return self in (RadioState.READY, RadioState.SILENT)
+
 
 class Level(StrEnum):
     """How much a finding matters."""

@@ -23,7 +23,6 @@ from aiohttp import web
 from proxyconn.fleet.owner_link import OWNER_PATH, TELL_AT_LEAST
 from proxyconn.fleet.owner_socket import SOCKET
 from proxyconn.radio import OffersLinks, Radio, identity_of
-from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn_owner.serving.served_proxy import ServedProxy, close_all
 from proxyconn_web.routes import MOST_BODY
 
@@ -138,7 +137,7 @@ class LocalAccess:
             "adapter": facts.get("host") is None and not isinstance(radio, OffersLinks),
             "connectable": radio.connectable,
         }
-        if radio.state in USABLE_STATES and (proxy := await self._served(radio)):
+        if radio.state.is_usable and (proxy := await self._served(radio)):
             told |= {"host": LOOPBACK, "port": proxy.port, "mac": proxy.mac, "key": self._key}
         return told
 

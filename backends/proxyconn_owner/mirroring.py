@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from proxyconn.radio import OffersLinks, Radio, identity_of
-from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn.state.file import StateError
 from proxyconn_owner.identity import Identity, with_places
 
@@ -104,7 +103,7 @@ class Mirror:
         return {
             name: radio
             for radio in self._radios()
-            if radio.state in USABLE_STATES
+            if radio.state.is_usable
             and not isinstance(radio, OffersLinks)
             and (name := identity_of(radio)) not in self._served
             and (not self._named or radio.name in self._named)

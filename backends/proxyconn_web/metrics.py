@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from proxyconn.models import RadioState
 from proxyconn.radio import Radio, Report
 from proxyconn.routing.journal import Connect, Step, StepKind
-from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn.watch.feed import Feed
 from proxyconn_web.extra import need
 
@@ -124,7 +123,7 @@ class Metrics:
 
     def _on_state(self) -> None:
         for radio in self._inspection.radios:
-            usable = radio.state in USABLE_STATES
+            usable = radio.state.is_usable
             if usable and self._usable.get(radio.name) is False:
                 self._reconnects.labels(radio.name).inc()
             if usable or radio.name in self._usable:

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 from proxyconn.models import Allocations, RadioState
 from proxyconn.radio import KeepsLinks, SharedRadio, identity_of
-from proxyconn.routing.path_score import USABLE_STATES
 
 
 class AlarmKind(StrEnum):
@@ -251,5 +250,5 @@ def _judged(radio: Watched) -> Sequence[str]:
     one that serves others beside us: its owner watches them.
     """
     shared = isinstance(radio, SharedRadio) and radio.is_shared
-    slots = radio.allocations() if radio.state in USABLE_STATES and not shared else None
+    slots = radio.allocations() if radio.state.is_usable and not shared else None
     return slots.allocated if slots else ()

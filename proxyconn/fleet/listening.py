@@ -17,7 +17,6 @@ from proxyconn.errors import BleakNotFoundError, ErrorKind, RadioUnavailableErro
 from proxyconn.fleet.radio_hub import Hub
 from proxyconn.models import RadioState
 from proxyconn.radio import Radio
-from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn.routing.pins import NO_PINS, Pins
 
 ADVERTISEMENTS_KEPT = 1000
@@ -92,7 +91,7 @@ async def settle(hub: Hub, device: BLEDevice) -> None:
         if sighting is None or sighting.device is not device:
             # It was found by a link from before, or has been forgotten.
             return True
-        usable = [radio for radio in hub.radios if radio.state in USABLE_STATES]
+        usable = [radio for radio in hub.radios if radio.state.is_usable]
         return all(radio in sighting.heard for radio in usable)
 
     with suppress(TimeoutError):

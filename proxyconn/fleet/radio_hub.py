@@ -27,7 +27,7 @@ from proxyconn.radio import ROUTE, OffersLinks, PayloadT, Radio, Report, Route
 from proxyconn.routing.connection_queue import LinkQueue
 from proxyconn.routing.dropped_links import DroppedLinks
 from proxyconn.routing.known_paths import Routing
-from proxyconn.routing.path_score import USABLE_STATES, Path
+from proxyconn.routing.path_score import Path
 from proxyconn.routing.pins import Pins
 from proxyconn.state.facts import Memory, NoMemory
 
@@ -144,8 +144,8 @@ class Hub:
         if self._names.get(radio) != radio.name:
             self._names[radio] = radio.name
             self.sightings.rename_radio(radio)
-        if radio.state not in USABLE_STATES:
-            usable = {other for other in self.radios if other.state in USABLE_STATES}
+        if not radio.state.is_usable:
+            usable = {other for other in self.radios if other.state.is_usable}
             self.sightings.leave_radio(radio, usable)
         self.scan.radio_changed(radio)
         self.state_callbacks()

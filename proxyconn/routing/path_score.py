@@ -54,15 +54,12 @@ PREFER_DB = 30.0
 AVOID_DB = -60.0
 """dB for a radio that is to be avoided."""
 
-USABLE_STATES = frozenset({RadioState.READY, RadioState.SILENT})
-"""States in which a radio opens links."""
-
 
 def obstacle(connectable: bool, state: RadioState, pin: Pin, bonded_elsewhere: bool) -> str | None:
     """Return why no link may be tried through a radio; None if one may. Arguments as in Path."""
     if not connectable:
         return "it does not connect"
-    if state not in USABLE_STATES:
+    if not state.is_usable:
         return f"it is {state}"
     if pin is Pin.EXCLUDED:
         return "another radio is required"

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from proxyconn.radio import OffersLinks, Radio
-from proxyconn.routing.path_score import USABLE_STATES
 
 SMOOTHING = 0.3
 """Weight of the last observation in a mean."""
@@ -77,7 +76,7 @@ def free_slots(radios: Iterable[Radio]) -> int | None:
     total = 0
     for radio in radios:
         is_own = not isinstance(radio, OffersLinks)
-        if is_own and radio.connectable and radio.state in USABLE_STATES:
+        if is_own and radio.connectable and radio.state.is_usable:
             if (free := radio.free_slots()) is None:
                 return None
             total += free

@@ -17,8 +17,15 @@ from proxyconn.advertised.reports import PlainReport
 from proxyconn.callbacks import log_failure
 from proxyconn.device import colon_address, is_address
 from proxyconn.errors import ErrorKind, LinkError
-from proxyconn.radio import NO_RSSI_VALUE, Neighbours, Offer, RadioSink, ScanWish, Surroundings
-from proxyconn.routing.path_score import USABLE_STATES
+from proxyconn.radio import (
+    NO_RSSI_VALUE,
+    Neighbours,
+    Offer,
+    RadioSink,
+    RadioState,
+    ScanWish,
+    Surroundings,
+)
 from proxyconn_cluster.bus.connection import Subscribed
 from proxyconn_cluster.bus.messages import OtherVersionError, check_headers
 from proxyconn_cluster.bus.subjects import Kind
@@ -36,6 +43,9 @@ from proxyconn_cluster.remote.remote_radio import RemoteRadio
 
 NO_ANSWER: Final = Offer(NO_RSSI_VALUE, float("inf"), 0.0, 0.0)
 """What a radio is worth whose owner has not answered in time: less than any that did."""
+
+USABLE_STATES: Final = frozenset(state.value for state in RadioState if state.is_usable)
+"""What a member says of a radio that opens links; it may know states that we do not."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -301,7 +311,7 @@ class RemoteRadios(Neighbours):
 
 
 def _is_usable(status: RadioStatus) -> bool:
-    return status.state in {state.value for state in USABLE_STATES}
+    return status.state in USABLE_STATES
 
 
 def _offer(told: RadioOffer) -> Offer:

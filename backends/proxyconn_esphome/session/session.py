@@ -49,9 +49,6 @@ from proxyconn_esphome.wire.native_api import Wire
 from proxyconn_esphome.wire.problems import CLOSED, NOT_A_PROXY, Problem, problem_of
 from proxyconn_esphome.wire.write_batching import WriteBatching
 
-USABLE_STATES = frozenset({RadioState.READY, RadioState.SILENT})
-"""States in which links can be opened: a proxy that hears nothing may well connect."""
-
 OTHER_DEVICE_RETRY = 60.0
 """Seconds before an address is tried again at which another device has answered."""
 
@@ -137,7 +134,7 @@ class ProxySession(SelfDescription, Listeners):
     @property
     def is_usable(self) -> bool:
         """Whether the proxy does what it can do."""
-        return self.state in USABLE_STATES
+        return self.state.is_usable
 
     @property
     def keeps_links(self) -> bool:

@@ -9,7 +9,6 @@ from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn.models import ScanMode
 from proxyconn.radio import Radio
 from proxyconn.radio_features import RestartableRadio, SlotFreeingRadio, SubscribingRadio
-from proxyconn.routing.path_score import USABLE_STATES
 from proxyconn.routing.pins import NO_PINS, Pin, Pins
 
 
@@ -119,7 +118,7 @@ class Interventions:
         address, radio = colon_address(address), self.radio(name)
         self._hub.routing.unbonded(address, radio)
         sighting = self._hub.sightings.get(address)
-        if radio.state in USABLE_STATES and radio.connectable:
+        if radio.state.is_usable and radio.connectable:
             device = sighting.device if sighting else self._hub.known_device(address, 0)
             await radio.create_client(device).unpair()
 
