@@ -8,8 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from proxyconn.extras import MissingExtraError
 from proxyconn.radio import Backend, FleetOptions, RadioSink, UnsupportedError
-from proxyconn_cluster.extra import MissingExtraError, check_extra
+from proxyconn_cluster.extra import check_extra
 
 
 def backend(options: FleetOptions, sink: RadioSink) -> Backend | None:

@@ -18,8 +18,9 @@ from proxyconn.cli.errors import BAD_USAGE, CommandFailedError, describe, fail, 
 from proxyconn.cli.option_types import AsJson, ConfigFile
 from proxyconn.cli.options import load_config
 from proxyconn.cli.output import print_json, safe, stdout
+from proxyconn.extras import MissingExtraError
 from proxyconn_cluster.configuration import OPTION, parse_cluster
-from proxyconn_cluster.extra import MissingExtraError, check_extra
+from proxyconn_cluster.extra import check_extra
 from proxyconn_cluster.settings import DEFAULT_FLEET, ClusterSettings
 
 if TYPE_CHECKING:

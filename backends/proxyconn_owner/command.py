@@ -20,11 +20,11 @@ from proxyconn.cli.fleet_session import Settings, all_settled, fleet_options, op
 from proxyconn.cli.logs import set_up_logging
 from proxyconn.cli.options import settings_command
 from proxyconn.cli.output import stdout
+from proxyconn.extras import MissingExtraError
 from proxyconn.fleet.owner_socket import runtime_folder
 from proxyconn.state.file import StateError
 from proxyconn.state.folder import state_folder
 from proxyconn_cluster.configuration import parse_cluster
-from proxyconn_cluster.extra import MissingExtraError as ClusterExtraError
 from proxyconn_cluster.extra import check_extra
 from proxyconn_cluster.fence import FencedLoop
 from proxyconn_cluster.joining import CannotJoinError, member_of
@@ -38,7 +38,6 @@ from proxyconn_owner.settings import ServeSettings, parse_serve
 from proxyconn_owner.single import OwnerRunningError, only_owner
 from proxyconn_owner.supervision import Supervisor
 from proxyconn_web.access import TokenError
-from proxyconn_web.extra import MissingExtraError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ def _lend(
     except BrokenPipeError:
         # Whoever read what it prints has gone: typer knows how to end quietly.
         raise
-    except (OwnerRunningError, StateError, ClusterExtraError, OSError) as exc:
+    except (OwnerRunningError, StateError, MissingExtraError, OSError) as exc:
         raise fail(describe(exc)) from None
 
 
@@ -123,7 +122,7 @@ def _loop_for(shared: ClusterSettings | None) -> Callable[[], asyncio.AbstractEv
     """Return what makes the loop of an owner that must not speak to a proxy it has lost.
 
     Raises:
-        ClusterExtraError: what a cluster needs is not installed.
+        MissingExtraError: what a cluster needs is not installed.
     """
     if shared is None:
         return None

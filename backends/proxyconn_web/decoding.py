@@ -9,8 +9,9 @@ from uuid import UUID
 
 from bleak.uuids import uuidstr_to_str
 
+from proxyconn.extras import MissingExtraError
 from proxyconn.watch.rows import Row
-from proxyconn_web.extra import MissingExtraError, need
+from proxyconn_web.extra import need
 
 APPLE: Final = 0x004C
 IBEACON: Final = b"\x02\x15"

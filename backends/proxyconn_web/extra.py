@@ -1,21 +1,12 @@
-"""What the extra `web` installs, and what to say without it."""
+"""What the extra `web` installs."""
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 
-
-class MissingExtraError(Exception):
-    """Something is not installed; the text says how to install it."""
+from proxyconn import extras
 
 
 def need(name: str) -> ModuleType:
     """Return a module that the extra `web` installs. Raises MissingExtraError."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as exc:
-        raise MissingExtraError(
-            f"{exc.name} is not installed, and the web page needs it: "
-            "pip install 'proxyconn[web]', or go without --web"
-        ) from None
+    return extras.need(name, "web", "the web page", ", or go without --web")

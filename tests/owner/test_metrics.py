@@ -13,7 +13,8 @@ from bleak.exc import BleakError
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxyconn_web.extra import MissingExtraError, need
+from proxyconn.extras import MissingExtraError
+from proxyconn_web.extra import need
 
 from .conftest import READ, House, MakeHouse, address, connect, peripheral, until
 from .test_api import WEB, asking

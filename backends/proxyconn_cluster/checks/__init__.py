@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import Any
 
 from proxyconn.cli.config_file import ConfigError, Table
+from proxyconn.extras import MissingExtraError
 from proxyconn.radio import Finding, FleetOptions, Level, Radio
 from proxyconn_cluster.configuration import parse_cluster
-from proxyconn_cluster.extra import MissingExtraError, check_extra
+from proxyconn_cluster.extra import check_extra
 
 
 async def checks(options: FleetOptions, radios: Sequence[Radio]) -> list[Finding]:
