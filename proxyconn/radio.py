@@ -1,4 +1,4 @@
-"""What a way to reach devices must offer: the one module of the core that radios import.
+"""What a way to reach devices must offer: what radios import, with `advertised` and `att`.
 
 A *radio* is one proxy or one local adapter. A *backend* brings radios of one sort into a fleet; it
 is found by the entry point group `proxyconn.backends`. A *route* travels in a device's `details`

@@ -15,8 +15,8 @@ from bleak.backends.client import NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakDeviceNotFoundError, BleakError
-from bleak.uuids import normalize_uuid_16
 
+from proxyconn.att import CCCD
 from proxyconn.radio import (
     ConnectionParameters,
     NotConnectedError,
@@ -36,9 +36,6 @@ DEFAULT_TIMEOUT = 20.0
 DISCONNECT_TIMEOUT = 12.0
 """Seconds for a link to close: bleak waits 10 once bluetoothd has answered, and for that without a
 limit."""
-
-CCCD = normalize_uuid_16(0x2902)
-"""UUID of the descriptor that turns notifications on (Core Specification vol 3 G 3.3.3.3)."""
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from bleak.backends.service import BleakGATTServiceCollection
 from bleak.exc import BleakError
 from bluetooth_data_tools import mac_to_int
 
+from proxyconn.att import MIN_MTU
 from proxyconn.radio import (
     ErrorKind,
     GATTError,
@@ -31,7 +32,7 @@ from proxyconn_esphome.link import gatt_operations as operations
 from proxyconn_esphome.link.link import Link
 from proxyconn_esphome.link.opening import abandon, open_link
 from proxyconn_esphome.link.services.discovery import discover
-from proxyconn_esphome.link.services.gatt_cache import MAX_MTU, MIN_MTU, KnownDevice
+from proxyconn_esphome.link.services.gatt_cache import MAX_MTU, KnownDevice
 from proxyconn_esphome.link.services.services_table import only_services
 from proxyconn_esphome.link.services.stale_tables import clear_stale_tables, clear_table
 from proxyconn_esphome.link.states import LinkEvent

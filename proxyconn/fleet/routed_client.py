@@ -11,6 +11,7 @@ from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 
+from proxyconn.att import MIN_MTU
 from proxyconn.connect.delegating_client import DelegatingClient
 from proxyconn.connect.secured_links import SecuredLinks
 from proxyconn.device import colon_address
@@ -24,9 +25,6 @@ from proxyconn.routing.dropped_links import end_told
 from proxyconn.routing.fair_shares import Party
 
 T = TypeVar("T")
-
-MIN_MTU = 23
-"""Bytes: the default ATT MTU (Core Specification vol 3 G 5.2.1)."""
 
 CLOSED = "its link was closed"
 """How a link ended that its client did not want any more."""

@@ -16,9 +16,10 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTServiceCollection
 from bleak.exc import BleakError
 
+from proxyconn.att import MIN_MTU
 from proxyconn.connect.delegating_client import Subscription
 from proxyconn.device import colon_address
-from proxyconn.fleet.routed_client import CLOSED, MIN_MTU, RoutedClient
+from proxyconn.fleet.routed_client import CLOSED, RoutedClient
 from proxyconn.linked_client import LinkedClient
 from proxyconn.programs.loop_crossing import FleetAccess
 from proxyconn.radio import route_of

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 from bleak.backends.device import BLEDevice
 
+from proxyconn.att import MIN_MTU
 from proxyconn.errors import ErrorKind, GATTError, LinkError, RadioError
 from proxyconn_cluster.bus.messages import Message
 from proxyconn_cluster.exchange.failures import told_failure
@@ -17,7 +18,7 @@ from proxyconn_cluster.exchange.services import Characteristic, Service
 from proxyconn_cluster.members import Member
 from proxyconn_cluster.remote.far_link import FarLink
 from proxyconn_cluster.remote.far_links import FarLinks
-from proxyconn_cluster.remote.remote_client import MIN_MTU, RemoteClient
+from proxyconn_cluster.remote.remote_client import RemoteClient
 
 TICK = 7
 TABLE = (

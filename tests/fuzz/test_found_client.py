@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from proxyconn import ErrorKind, LinkError
-from proxyconn_esphome.link.services.gatt_cache import MAX_MTU, MIN_MTU
+from proxyconn.att import MIN_MTU
+from proxyconn_esphome.link.services.gatt_cache import MAX_MTU
 from proxyconn_esphome.session.proxy_reports import MOST_HOLDERS
 from proxyconn_esphome.session.subscription.rivals import version_of
 from proxyconn_proto import bluetooth_proxy_pb2 as pb

@@ -14,6 +14,7 @@ from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
 from bleak.exc import BleakError
 
+from proxyconn.att import MIN_MTU
 from proxyconn.radio import (
     ErrorKind,
     LinkedClient,
@@ -28,9 +29,6 @@ from proxyconn_cluster.exchange.services import Service, service_collection
 from proxyconn_cluster.members import Member
 from proxyconn_cluster.remote.far_link import FarLink
 from proxyconn_cluster.remote.far_links import FarLinks
-
-MIN_MTU: Final = 23
-"""Bytes: the default ATT MTU (Core Specification vol 3 G 5.2.1)."""
 
 ATT_WRITE_HEADER: Final = 3
 """Bytes of a write command before its value (Core Specification vol 3 F 3.4.5.3)."""

@@ -12,6 +12,7 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.exc import BleakError
 
+from proxyconn.att import INVALID_HANDLE
 from proxyconn.errors import ErrorKind, GATTError, LinkError, NotConnectedError
 from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn_cluster.bus.messages import encode
@@ -50,9 +51,6 @@ UNDELIVERED: Final = "notifications could not be delivered"
 
 MOST_UNDER_WAY: Final = 64
 """Requests of one link that may be under way."""
-
-INVALID_HANDLE: Final = 0x01
-"""ATT invalid handle (Core Specification vol 3 F 3.4.1.1)."""
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from aioesphomeapi.model import BluetoothProxyFeature
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import NotifyCallback
 from bleak.exc import BleakError
-from bleak.uuids import normalize_uuid_16
 from bluetooth_data_tools import mac_to_int
 
+from proxyconn.att import CCCD
 from proxyconn.radio import (
     ConnectionParameters,
     LinkError,
@@ -45,9 +45,6 @@ from proxyconn_esphome.wire.messages import (
 
 MAX_VALUE = 512
 """Bytes of an attribute value (Core Specification vol 3 F 3.2.9); firmware cuts more silently."""
-
-CCCD = normalize_uuid_16(0x2902)
-"""Client Characteristic Configuration descriptor (Core Specification vol 3 G 3.3.3.3)."""
 
 CCCD_NOTIFY = b"\x01\x00"
 CCCD_INDICATE = b"\x02\x00"

@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.descriptor import BleakGATTDescriptor
-from bleak.uuids import normalize_uuid_16
 from google.protobuf.message import Message
 
+from proxyconn.att import CCCD, INVALID_HANDLE
 from proxyconn.errors import GATTError, UnsupportedError
 from proxyconn.fleet.routed_client import RoutedClient
 from proxyconn_native_api.gatt_table import service_batches
@@ -33,14 +33,8 @@ CARRY_OUT_TIMEOUT: Final = 3.0
 DISCONNECT_TIMEOUT: Final = 15.0
 """Seconds for a link to be closed, slot included."""
 
-INVALID_HANDLE: Final = 0x01
-"""ATT invalid handle (Core Specification vol 3 F 3.4.1.1)."""
-
 INVALID_ARGUMENT: Final = 0x102
 """ESP_ERR_INVALID_ARG (esp_err.h)."""
-
-CCCD: Final = normalize_uuid_16(0x2902)
-"""UUID of the descriptor that turns notifications on; clients of proxies write it themselves."""
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -15,8 +15,9 @@ import typer
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.service import BleakGATTServiceCollection
 
+from proxyconn.att import BASE_UUID_TAIL
 from proxyconn.cli.display.rows import service_rows, value_row
-from proxyconn.cli.display.tables import BASE_UUID_SUFFIX, services_tree, short_uuid
+from proxyconn.cli.display.tables import services_tree, short_uuid
 from proxyconn.cli.errors import CommandFailedError
 from proxyconn.cli.fleet_session import Settings, connected
 from proxyconn.cli.option_types import Address, AsJson, Pair, Seconds
@@ -40,7 +41,7 @@ def parse_characteristic(text: str) -> str | int:
     """Return a characteristic's 128-bit UUID or its handle. Raises typer.BadParameter."""
     text = text.lower()
     if _SHORT_UUID.fullmatch(text):
-        return text.zfill(8) + BASE_UUID_SUFFIX
+        return text.zfill(8) + BASE_UUID_TAIL
     if _HANDLE.fullmatch(text):
         return int(text, 16 if text.startswith("0x") else 10)
     try:

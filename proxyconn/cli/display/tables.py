@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from proxyconn.att import BASE_UUID_TAIL
 from proxyconn.cli.display.rows import Row
 from proxyconn.cli.output import printable, safe
 
@@ -21,9 +22,6 @@ FRAME = 4
 
 LOUD, FAINT = -65, -80
 """dBm between which a signal is fair."""
-
-BASE_UUID_SUFFIX = "-0000-1000-8000-00805f9b34fb"
-"""Tail of a 16-bit UUID written as 128 bits (Core Specification vol 3 B 2.5.1)."""
 
 _STATE_STYLES = {"ready": "green", "connecting": "yellow", "silent": "yellow"}
 
@@ -200,6 +198,6 @@ def _attribute(row: Row, style: str) -> str:
 
 def short_uuid(uuid: str) -> str:
     """Return a UUID with four digits if it has no more than that to say."""
-    if uuid.startswith("0000") and uuid.endswith(BASE_UUID_SUFFIX):
+    if uuid.startswith("0000") and uuid.endswith(BASE_UUID_TAIL):
         return uuid[4:8]
     return uuid

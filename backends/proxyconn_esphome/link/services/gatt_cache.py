@@ -10,6 +10,7 @@ from typing import Any
 from bleak.backends.service import BleakGATTServiceCollection
 from lru import LRU
 
+from proxyconn.att import MIN_MTU
 from proxyconn.radio import Memory, NoMemory
 from proxyconn_esphome.link.connecting_proxy import ConnectingProxy
 from proxyconn_esphome.link.gatt_operations import max_command
@@ -19,9 +20,6 @@ SERVICES = "services"
 
 MAX_DEVICES = 128
 """Devices remembered; the one unused for longest is forgotten first."""
-
-MIN_MTU = 23
-"""Bytes: the default ATT MTU (Core Specification vol 3 G 5.2.1)."""
 
 MAX_MTU = 517
 """Bytes: the largest ATT MTU of an ESP32 (ESP_GATT_MAX_MTU_SIZE)."""

@@ -14,12 +14,10 @@ from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from google.protobuf.message import DecodeError
 
+from proxyconn.att import BASE_UUID_TAIL
 from proxyconn.radio import ServiceTable
 from proxyconn_esphome.link.services.gatt_cache import KnownDevice
 from proxyconn_esphome.wire.messages import BluetoothGATTGetServicesResponse
-
-BASE_UUID_TAIL = "-0000-1000-8000-00805f9b34fb"
-"""The Bluetooth Base UUID without its first 32 bits (Core Specification vol 3 B 2.5.1)."""
 
 _LOGGER = logging.getLogger(__name__)
 
