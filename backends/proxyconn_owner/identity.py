@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from proxyconn import InvalidKeyError
-from proxyconn.keys import check_key, is_open_to_others
+from proxyconn.keys import KEY_BYTES, check_key, is_open_to_others
 from proxyconn.state.file import StateError
 
 FILE: Final = "owner.json"
 VERSION: Final = 1
 
-KEY_BYTES: Final = 32
 LOCALLY_ADMINISTERED: Final = 0x02
 """Bit of a MAC address that no manufacturer gave out (IEEE 802, clause 8.2)."""
 

@@ -22,12 +22,12 @@ from aiohttp import web
 
 from proxyconn.fleet.owner_link import OWNER_PATH, TELL_AT_LEAST
 from proxyconn.fleet.owner_socket import SOCKET
+from proxyconn.keys import KEY_BYTES
 from proxyconn.radio import OffersLinks, Radio, identity_of
 from proxyconn_owner.serving.served_proxy import ServedProxy, close_all
 from proxyconn_web.routes import MOST_BODY
 
 LOOPBACK: Final = "127.0.0.1"
-KEY_BYTES: Final = 32
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxyconn.cli.config_file import ConfigError, Table
+from proxyconn.cli.config_file import DEFAULT_PORT, ConfigError, Table
 from proxyconn.ports import MAX_PORT
 from proxyconn.routing.fair_shares import Share
 from proxyconn_native_api.mdns import EVERY_ADDRESS
 
-DEFAULT_PORT: Final = 6053
 DEFAULT_NAME: Final = "proxyconn"
 LOOPBACK: Final = "127.0.0.1"
 
