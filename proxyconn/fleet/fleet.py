@@ -38,7 +38,7 @@ from proxyconn.ports import listen_port
 from proxyconn.radio import FleetOptions, Proxy, Radio, Tenure
 from proxyconn.routing.path_score import Path
 from proxyconn.routing.pins import Names, Pins, names, pins_by_address
-from proxyconn.state.memory import Choice, State, remembered
+from proxyconn.state.memory import Choice, FileMemory, remembered
 
 if TYPE_CHECKING:
     from zeroconf.asyncio import AsyncZeroconf
@@ -108,7 +108,7 @@ class Fleet:
         tenure: Tenure | None = None,
     ) -> None:
         self._choice = state
-        self._state = State()
+        self._state = FileMemory()
         self._owner = owner
         self._options = FleetOptions(
             proxies=tuple(proxies),

@@ -26,7 +26,7 @@ from proxyconn.neighbour_access import NeighbourAccess
 from proxyconn.radio import ROUTE, OffersLinks, PayloadT, Radio, Report, Route
 from proxyconn.routing.connection_queue import LinkQueue
 from proxyconn.routing.dropped_links import DroppedLinks
-from proxyconn.routing.known_paths import Routing
+from proxyconn.routing.known_paths import KnownPaths
 from proxyconn.routing.path_score import Path
 from proxyconn.routing.pins import Pins
 from proxyconn.state.facts import Memory, NoMemory
@@ -78,7 +78,7 @@ class Hub:
         self.end_callbacks = Callbacks[[]]("the fleet")
         self.closed = False
         self.memory: Memory = state or NoMemory()
-        self.routing = Routing(self.radios, self.sightings, pins, self.memory, self.loop.time())
+        self.routing = KnownPaths(self.radios, self.sightings, pins, self.memory, self.loop.time())
         self.queue = LinkQueue(self.routing, lambda: self.radios, self.describe_radios)
         self.dropped = DroppedLinks(self.queue.holders, self.link_ended)
         self._looking: asyncio.TimerHandle | None = None

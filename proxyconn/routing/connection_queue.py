@@ -17,7 +17,7 @@ from proxyconn.radio import OffersLinks, Radio, identity_of
 from proxyconn.routing.device_holders import Holder, Holders
 from proxyconn.routing.fair_shares import FairShares, Party, Place
 from proxyconn.routing.journal import Journal
-from proxyconn.routing.known_paths import Routing
+from proxyconn.routing.known_paths import KnownPaths
 from proxyconn.routing.path_score import DB_PER_SECOND, explain_choice
 from proxyconn.routing.slot_forecast import free_slots, is_idle
 from proxyconn.routing.why_not import WhyNot, have_gone
@@ -85,7 +85,7 @@ class LinkQueue:
         journal: what became of each wish for a link.
     """
 
-    routing: Routing
+    routing: KnownPaths
     radios: Callable[[], list[Radio]]
     describe_radios: Callable[[], str]
     holders: Holders = field(default_factory=Holders)

@@ -67,7 +67,7 @@ class _Known:
         return bool(self.bonds) and identity_of(radio) not in self.bonds
 
 
-class Routing:
+class KnownPaths:
     """The ways to each device. Knows no clock: the time is an argument.
 
     Args:

@@ -15,7 +15,7 @@ from proxyconn.errors import (
 )
 from proxyconn.models import RadioState
 from proxyconn.radio import KeepsLinks, Radio, TellsAbsence
-from proxyconn.routing.known_paths import Candidate, Routing
+from proxyconn.routing.known_paths import Candidate, KnownPaths
 from proxyconn.routing.path_score import Path
 
 
@@ -50,7 +50,7 @@ class WhyNot:
         describe_radios: says how the radios are doing, in one line.
     """
 
-    def __init__(self, routing: Routing, describe_radios: Callable[[], str]) -> None:
+    def __init__(self, routing: KnownPaths, describe_radios: Callable[[], str]) -> None:
         self._routing = routing
         self._describe_radios = describe_radios
 

@@ -37,7 +37,7 @@ _LOGGER = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 
-class State:
+class FileMemory:
     """What is remembered.
 
     Args:
@@ -253,14 +253,14 @@ Choice = bool | str | Path | None
 """Where to remember: True for this user's folder, another's path, False or None for nowhere."""
 
 
-async def remembered(choice: Choice) -> State:
+async def remembered(choice: Choice) -> FileMemory:
     """Return the state, with what is known from before."""
     if choice is None or choice is False:
-        return State()
+        return FileMemory()
     folder = state_folder(None if choice is True else choice)
-    state = State(StateFile(folder))
+    state = FileMemory(StateFile(folder))
     await state.open()
     return state
 
 
-_memory_fits: type[Memory] = State
+_memory_fits: type[Memory] = FileMemory

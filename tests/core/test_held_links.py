@@ -18,7 +18,7 @@ import pytest
 from proxyconn.state.facts import Fact, Key
 from proxyconn.state.file import StateFile
 from proxyconn.state.held_links import GHOST_TIME, HELD, HeldLinks, Whose
-from proxyconn.state.memory import State, remembered
+from proxyconn.state.memory import FileMemory, remembered
 from proxyconn.state.runs import Runs
 from proxyconn.state.subscribers import Subscribers
 
@@ -142,7 +142,7 @@ def test_a_run_that_has_ended_in_order_lives_no_more(tmp_path: Path) -> None:
     assert silence < 60.0
 
 
-async def ask(state: State) -> HeldLinks:
+async def ask(state: FileMemory) -> HeldLinks:
     """Ask the radio for both devices, and wait until that is written down."""
     held = HeldLinks(state)
     held.asked(RADIO, DEVICE)
@@ -181,7 +181,7 @@ async def test_who_finds_a_link_that_was_asked_for_finds_its_run(tmp_path: Path)
             there.append(any(tmp_path.glob("run-*.lock")))
             super().write(changes, synced=synced)
 
-    state = State(Watched(tmp_path))
+    state = FileMemory(Watched(tmp_path))
     await state.open()
     HeldLinks(state).asked(RADIO, DEVICE)
     await state.saved()
@@ -238,4 +238,4 @@ async def test_nobody_is_known_without_a_state() -> None:
     nowhere = Subscribers()
     nowhere.asked(RADIO)
     assert await nowhere.other(RADIO) is None
-    assert await Subscribers(State()).other(RADIO) is None
+    assert await Subscribers(FileMemory()).other(RADIO) is None

@@ -20,7 +20,7 @@ from proxyconn.fleet.routed_client import DeviceRoute, RoutedClient
 from proxyconn.radio import KeepsLinks
 from proxyconn.routing.known_paths import LINK
 from proxyconn.routing.pins import NO_PINS
-from proxyconn.state.memory import State
+from proxyconn.state.memory import FileMemory
 
 from .fake_radio import FakeRadio
 from .test_queue import OTHERS, address, ask, settle
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.looptime
 @pytest.fixture
 async def hub() -> Hub:
     """Return a hub with a memory of its own."""
-    return Hub(DeviceRoute, {}, State())
+    return Hub(DeviceRoute, {}, FileMemory())
 
 
 class Heir(FakeRadio, KeepsLinks):
@@ -115,7 +115,7 @@ async def test_a_foreign_link_is_an_alarm_of_its_own(hub: Hub) -> None:
 @pytest.mark.parametrize("called", [address(1), "Lamp", "lamp"])
 async def test_a_device_is_found_by_its_link_from_before(called: str) -> None:
     """It does not advertise while it is connected; name and address type are remembered."""
-    state = State()
+    state = FileMemory()
     state.put(LINK, "kitchen", address(1), value={"name": "Lamp", "address_type": 1})
     hub = Hub(DeviceRoute, {}, state)
     radio = Heir(hub, "kitchen")
@@ -132,7 +132,7 @@ async def test_a_device_is_found_by_its_link_from_before(called: str) -> None:
 
 async def test_a_bare_address_is_connected_by_its_link_from_before() -> None:
     """No radio hears it, and the program knows no more of it; the link's own facts will do."""
-    state = State()
+    state = FileMemory()
     state.put(LINK, "kitchen", address(1), value={"name": "Lamp", "address_type": 1})
     hub = Hub(DeviceRoute, {}, state)
     radio = Heir(hub, "kitchen")
@@ -175,7 +175,7 @@ async def test_slots_that_change_search_no_names(hub: Hub, monkeypatch: pytest.M
 
 async def test_a_device_found_by_its_link_is_not_waited_for_to_be_heard(hub: Hub) -> None:
     """It was heard long ago, and does not advertise."""
-    state = State()
+    state = FileMemory()
     state.put(LINK, "kitchen", address(1), value={"name": "Lamp", "address_type": 1})
     hub = Hub(DeviceRoute, {}, state)
     radio = Heir(hub, "kitchen")

@@ -23,12 +23,12 @@ from proxyconn.fleet.radio_hub import Hub
 from proxyconn.fleet.routed_client import DeviceRoute
 from proxyconn.radio import Radio
 from proxyconn.routing.failure_memory import FAILURE, PATH_HALF_LIFE
-from proxyconn.routing.known_paths import ATTEMPT_LIMIT, CLOSE_LIMIT, Routing
+from proxyconn.routing.known_paths import ATTEMPT_LIMIT, CLOSE_LIMIT, KnownPaths
 from proxyconn.routing.pins import Pin, pins_by_address
 from proxyconn.routing.slot_forecast import USUAL_CONNECT, USUAL_HOLD
 from proxyconn.state.facts import Fact, Key
 from proxyconn.state.file import StateFile
-from proxyconn.state.memory import State
+from proxyconn.state.memory import FileMemory
 
 from .fake_radio import FakeRadio
 
@@ -57,19 +57,19 @@ async def hub() -> Hub:
 
 
 @pytest.fixture
-async def routing(hub: Hub) -> Routing:
+async def routing(hub: Hub) -> KnownPaths:
     """Return what the hub knows."""
     return hub.routing
 
 
 def paths(
-    routing: Routing, address: str, now: float = 0.0, *, ahead: dict[Radio, int] | None = None
+    routing: KnownPaths, address: str, now: float = 0.0, *, ahead: dict[Radio, int] | None = None
 ) -> dict[str, Path]:
     """Return the paths to a device by the name of the radio."""
     return {path.source: path for path, _ in routing.candidates(address, now, ahead=ahead)}
 
 
-async def test_what_a_radio_hears_is_in_its_path(hub: Hub, routing: Routing) -> None:
+async def test_what_a_radio_hears_is_in_its_path(hub: Hub, routing: KnownPaths) -> None:
     """Signal, age and rhythm of the one device, as that radio hears them."""
     near, far = FakeRadio(hub, "near"), FakeRadio(hub, "far")
     await asyncio.sleep(3)
@@ -85,7 +85,7 @@ async def test_what_a_radio_hears_is_in_its_path(hub: Hub, routing: Routing) -> 
 
 
 async def test_a_device_that_none_has_heard_may_be_tried_anywhere(
-    hub: Hub, routing: Routing
+    hub: Hub, routing: KnownPaths
 ) -> None:
     """Nothing is known of how it is heard, and no radio is the present one."""
     FakeRadio(hub, "kitchen")
@@ -94,7 +94,7 @@ async def test_a_device_that_none_has_heard_may_be_tried_anywhere(
     assert not path.incumbent
 
 
-async def test_how_a_radio_is_doing_is_in_its_path(hub: Hub, routing: Routing) -> None:
+async def test_how_a_radio_is_doing_is_in_its_path(hub: Hub, routing: KnownPaths) -> None:
     """Its state, slots and attempts; a radio without a report has neither slots nor free ones."""
     radio = FakeRadio(hub, "kitchen")
     radio.report(OTHER)
@@ -108,7 +108,7 @@ async def test_how_a_radio_is_doing_is_in_its_path(hub: Hub, routing: Routing) -
     assert kitchen.connectable
 
 
-async def test_pins_are_those_of_the_device(hub: Hub, routing: Routing) -> None:
+async def test_pins_are_those_of_the_device(hub: Hub, routing: KnownPaths) -> None:
     """A required radio is a path though it has not heard the device; others are shut out."""
     for name in ("attic", "kitchen", "far"):
         radio = FakeRadio(hub, name)
@@ -127,7 +127,9 @@ async def test_pins_are_those_of_the_device(hub: Hub, routing: Routing) -> None:
     }
 
 
-async def test_a_device_is_reachable_while_a_radio_may_be_tried(hub: Hub, routing: Routing) -> None:
+async def test_a_device_is_reachable_while_a_radio_may_be_tried(
+    hub: Hub, routing: KnownPaths
+) -> None:
     """One that may is enough; one that does not connect, is gone, or is not the required is not."""
     attic, kitchen = FakeRadio(hub, "attic"), FakeRadio(hub, "kitchen")
     kitchen.hear(DEVICE, -50)
@@ -141,7 +143,7 @@ async def test_a_device_is_reachable_while_a_radio_may_be_tried(hub: Hub, routin
     assert not routing.is_reachable(THIRD, pairing=False)
 
 
-async def test_a_bonded_device_stays_with_its_radios(hub: Hub, routing: Routing) -> None:
+async def test_a_bonded_device_stays_with_its_radios(hub: Hub, routing: KnownPaths) -> None:
     """Until the bond is no more, its radio has left, or a new bond is to be made."""
     bonded, other = FakeRadio(hub, "bonded"), FakeRadio(hub, "other")
     for radio in (bonded, other):
@@ -174,7 +176,7 @@ async def test_a_bonded_device_stays_with_its_radios(hub: Hub, routing: Routing)
     assert shut_out(THIRD) == []
 
 
-async def test_success_ends_what_is_held_against_a_path(hub: Hub, routing: Routing) -> None:
+async def test_success_ends_what_is_held_against_a_path(hub: Hub, routing: KnownPaths) -> None:
     """That of this device on this radio, and no other; the device is that radio's from now on."""
     near, far = FakeRadio(hub, "near"), FakeRadio(hub, "far")
     for radio in (near, far):
@@ -192,7 +194,7 @@ async def test_success_ends_what_is_held_against_a_path(hub: Hub, routing: Routi
 
 
 async def test_a_failure_that_says_nothing_of_the_radio_is_not_held_against_it(
-    hub: Hub, routing: Routing
+    hub: Hub, routing: KnownPaths
 ) -> None:
     """Neither one that the device gave as its answer, nor a defect of a program."""
     radio = FakeRadio(hub, "kitchen")
@@ -202,7 +204,7 @@ async def test_a_failure_that_says_nothing_of_the_radio_is_not_held_against_it(
     assert paths(routing, THIRD)["kitchen"].failures == 0.0
 
 
-async def test_who_is_served_before_costs_time(hub: Hub, routing: Routing) -> None:
+async def test_who_is_served_before_costs_time(hub: Hub, routing: KnownPaths) -> None:
     """A connect for each that is under way or ahead, and a slot for each that finds none free."""
     radio, unlimited = FakeRadio(hub, "kitchen", 2), Unlimited(hub, "attic")
     for one in (radio, unlimited):
@@ -222,7 +224,7 @@ async def test_who_is_served_before_costs_time(hub: Hub, routing: Routing) -> No
     assert waits(2) == (2 * USUAL_HOLD, 2 * USUAL_CONNECT)
 
 
-async def test_a_connect_that_is_under_way_costs_time(hub: Hub, routing: Routing) -> None:
+async def test_a_connect_that_is_under_way_costs_time(hub: Hub, routing: KnownPaths) -> None:
     """As much as one that is ahead."""
     radio = FakeRadio(hub, "kitchen")
     radio.hear(THIRD, -50)
@@ -231,7 +233,7 @@ async def test_a_connect_that_is_under_way_costs_time(hub: Hub, routing: Routing
     assert paths(routing, THIRD, ahead={radio: 1})["kitchen"].wait == 2 * USUAL_CONNECT
 
 
-async def test_each_radio_has_its_own_rhythm(hub: Hub, routing: Routing) -> None:
+async def test_each_radio_has_its_own_rhythm(hub: Hub, routing: KnownPaths) -> None:
     """What one shows of its connects and slots says nothing about another, nor about a new one."""
     quick, slow = FakeRadio(hub, "quick", 1), FakeRadio(hub, "slow", 1)
     for radio in (quick, slow):
@@ -251,7 +253,7 @@ async def test_each_radio_has_its_own_rhythm(hub: Hub, routing: Routing) -> None
 
 
 async def test_a_slot_that_comes_free_on_one_radio_is_still_held_on_the_other(
-    hub: Hub, routing: Routing
+    hub: Hub, routing: KnownPaths
 ) -> None:
     """A report of a release that nobody took changes nothing."""
     near, far = FakeRadio(hub, "near"), FakeRadio(hub, "far")
@@ -270,7 +272,7 @@ async def test_a_slot_that_comes_free_on_one_radio_is_still_held_on_the_other(
     assert routing.holder(THIRD, 0.0) is None
 
 
-async def test_a_slot_that_is_given_back_is_waited_for_so_long(hub: Hub, routing: Routing) -> None:
+async def test_a_slot_that_is_given_back_is_waited_for(hub: Hub, routing: KnownPaths) -> None:
     """The firmware's time to close a link, but no less than an attempt may take."""
     radio = FakeRadio(hub, "kitchen")
     radio.report(THIRD)
@@ -283,7 +285,7 @@ async def test_a_slot_that_is_given_back_is_waited_for_so_long(hub: Hub, routing
 
 
 async def test_what_was_given_back_once_does_not_count_for_the_next_link(
-    hub: Hub, routing: Routing
+    hub: Hub, routing: KnownPaths
 ) -> None:
     """Nor for the slot of another radio."""
     near, far = FakeRadio(hub, "near"), FakeRadio(hub, "far")
@@ -301,7 +303,7 @@ async def test_what_was_given_back_once_does_not_count_for_the_next_link(
 
 async def test_failures_that_have_faded_are_not_remembered() -> None:
     """Neither those of this run nor those of an earlier one."""
-    state = State()
+    state = FileMemory()
     state.put(FAILURE, "far", OTHER, value=0.04)
     hub = Hub(DeviceRoute, {}, state)
     assert list(state.facts(FAILURE)) == []
@@ -317,7 +319,7 @@ async def test_a_failure_is_as_old_as_the_last_one(tmp_path: Folder) -> None:
     """Also for the next run, though it weighs what the first one did."""
     file = StateFile(tmp_path)
     await asyncio.to_thread(file.write, [(Key(FAILURE, "near", DEVICE), Fact(1.0, 0.0))])
-    state = State(file)
+    state = FileMemory(file)
     await state.open()
     hub = Hub(DeviceRoute, {}, state)
     hub.routing.note(DEVICE, FakeRadio(hub, "near"), TimeoutError(), 0.0)

@@ -20,7 +20,7 @@ from proxyconn.routing.bonds import REFUSED_FOR, Bonds
 from proxyconn.state.bounds import BOND
 from proxyconn.state.facts import Fact, Key, NoMemory
 from proxyconn.state.file import FILE, StateError, StateFile
-from proxyconn.state.memory import WRITE_SOON, State, remembered
+from proxyconn.state.memory import WRITE_SOON, FileMemory, remembered
 
 DEVICE, NEAR, FAR = "C4:00:00:00:00:01", "aabbcc000001", "aabbcc000002"
 
@@ -143,7 +143,7 @@ async def test_memory_goes_on_without_a_file(
 ) -> None:
     """A state that cannot be written is said in the log, and is remembered while it lasts."""
     await asyncio.to_thread((tmp_path / "file").write_text, "")
-    state = State(StateFile(tmp_path / "file"))
+    state = FileMemory(StateFile(tmp_path / "file"))
     await state.open()
     state.put("kind")
     await state.aclose()
@@ -263,7 +263,7 @@ class SlowFile(StateFile):
 async def test_what_is_put_while_it_closes_is_written(tmp_path: Path) -> None:
     """Sessions that end then have something to say."""
     file = SlowFile(tmp_path)
-    state = State(file)
+    state = FileMemory(file)
     await state.open()
     state.put("first")
     file.may.clear()
@@ -286,7 +286,7 @@ async def test_what_could_not_be_written_is_tried_again(
     monkeypatch.setattr("proxyconn.state.memory.RETRY_AFTER", 0.05)
     file = SlowFile(tmp_path)
     file.error = "the disk is full"
-    state = State(file)
+    state = FileMemory(file)
     await state.open()
     state.put("first")
     began = time.monotonic()
@@ -312,7 +312,7 @@ async def test_what_is_dropped_again_soon_is_never_written(tmp_path: Path) -> No
     first.put("old")
     await first.aclose()
     file = SlowFile(tmp_path)
-    state = State(file)
+    state = FileMemory(file)
     await state.open()
     state.put("new", soon=True)
     state.drop("new", soon=True)
