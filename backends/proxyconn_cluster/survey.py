@@ -61,11 +61,21 @@ class Survey:
         return found[0]
 
     def owner(self, name: str) -> OwnerState:
-        """Return an owner by its id or name. Raises ClusterError."""
+        """Return an owner by its id, or by its name if no other is called so.
+
+        Raises:
+            ClusterError: there is none, or several of that name.
+        """
         found = [one for one in self.owners if name in (one.owner, name_of(one.owner))]
-        if len(found) != 1:
-            why = "no owner is called" if not found else "several owners are called"
-            raise ClusterError(f"{why} {name}; `proxyconn cluster` shows which there are")
+        if not found:
+            raise ClusterError(
+                f"no owner is called {name}; `proxyconn cluster` shows which there are"
+            )
+        if len(found) > 1:
+            raise ClusterError(
+                f"several owners are called {name}, and a proxy is given to a name: start each "
+                "with one of its own, `proxyconn serve --name NAME`"
+            )
         return found[0]
 
 
@@ -118,6 +128,7 @@ async def wish_for(bus: Bus, proxy: str, owner: str, *, now: bool) -> Moved:
             await wishes.delete(which.mac)
             return Moved(which.name, which.mac, None, moved=True)
         target = found.owner(owner)
+        found.owner(name_of(target.owner))
         wish = Wish(sender=bus.name, owner=name_of(target.owner), now=now)
         await wishes.put(which.mac, encode(wish))
     except nats.errors.Error as exc:

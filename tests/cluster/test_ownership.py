@@ -6,10 +6,12 @@ import asyncio
 
 import pytest
 from nats.aio.msg import Msg
+from nats.js.api import StorageType
 
 from proxyconn_cluster.bus.connection import Bus
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import decode, encode
+from proxyconn_cluster.ownership.lease_keeper import LeaseKeeper
 from proxyconn_cluster.ownership.lease_store import LeaseStore
 from proxyconn_cluster.ownership.observed import NOTHING, Buckets, Observed
 from proxyconn_cluster.ownership.placement import name_of
@@ -238,6 +240,31 @@ async def test_wish_for_what_there_is_not(cluster: Cluster) -> None:
         await wish_for(member.membership.bus, "cellar", "a", now=False)
     with pytest.raises(ClusterError, match="no owner is called b"):
         await wish_for(member.membership.bus, "attic", "b", now=False)
+
+
+async def test_a_proxy_is_given_to_a_name_that_one_owner_has(cluster: Cluster) -> None:
+    """Of two owners of one name neither can be meant, by its id neither: ids are of one run."""
+    await cluster.build(["attic"])
+    owners = [await cluster.owner("a", "south"), await cluster.owner("a", "north")]
+    await until(lambda: cluster.shared_out(["attic"]))
+    [other] = [one for one in owners if not one.has]
+    for name in ("a", other.owner):
+        with pytest.raises(ClusterError, match=r"several owners are called a, .* --name"):
+            await wish_for(other.membership.bus, "attic", name, now=False)
+
+
+async def test_a_store_that_no_lease_can_be_in(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:
+    """Made by hand, for too short a time: it is refused; in memory: it is told."""
+    make = bus.jetstream.create_key_value
+    await make(bucket=bus.subjects.leases, ttl=1.0, storage=StorageType.MEMORY)
+    with pytest.raises(ClusterError, match=r"keeps leases for 1 s, where 2 to .* delete it"):
+        await LeaseKeeper(bus, "a").start()
+    await bus.jetstream.delete_key_value(bus.subjects.leases)
+    await make(bucket=bus.subjects.leases, ttl=LEASE, storage=StorageType.MEMORY)
+    keeper = LeaseKeeper(bus, "a")
+    await keeper.start()
+    await keeper.aclose()
+    assert "is in memory: a broker that restarts gives every proxy away" in caplog.text
 
 
 async def test_links_live_through_a_restart_of_the_broker(

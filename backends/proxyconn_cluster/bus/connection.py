@@ -264,7 +264,8 @@ class Bus:
         self._changed()
 
     async def _on_reconnected(self) -> None:
-        _LOGGER.info("%s: connected again", self.servers)
+        # As loud as that it was lost, or nobody reads that it is well again.
+        _LOGGER.warning("%s: connected again", self.servers)
         self._changed()
 
     async def _on_closed(self) -> None:

@@ -68,8 +68,8 @@ def why_no_bucket(error: Exception, servers: str) -> str:
         return f"{servers} {NO_JETSTREAM}"
     if isinstance(error, TimeoutError):
         return (
-            f"the JetStream of {servers} does not answer: see whether its leader is up, "
-            "and whether this user may ask it"
+            f"the JetStream of {servers} does not answer: this user may not be allowed to ask it "
+            "(`proxyconn doctor` says what it may not), or its leader is not up"
         )
     if isinstance(error, APIError) and error.err_code in _NOT_ENABLED:
         return f"{servers} {NO_JETSTREAM}, and allow it for this account"

@@ -28,7 +28,7 @@ from proxyconn_cluster.ownership.lease_store import (
     LeaseStore,
     TakenError,
     UnreachableError,
-    ttl_of,
+    lease_of,
 )
 from proxyconn_cluster.ownership.observed import Buckets, Observed
 from proxyconn_cluster.ownership.records import Lease
@@ -185,7 +185,7 @@ class LeaseKeeper(Tenure):
         """Find the buckets, and what is in them. Raises ClusterError."""
         bus, lease, breaks = self._bus, self.held_leases.ttl, self._breaks
         leases = await bus.bucket(bus.subjects.leases, lease)
-        ttl = await ttl_of(leases) or lease
+        ttl = await lease_of(leases) or lease
         if ttl != lease:
             _LOGGER.warning("leases are for %g s here, as the first owner has said", ttl)
         self.held_leases.ttl = ttl

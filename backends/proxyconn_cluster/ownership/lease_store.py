@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import nats.errors
-from nats.js.api import Header
+from nats.js.api import Header, StorageType
 from nats.js.errors import (
     APIError,
     KeyDeletedError,
@@ -22,6 +23,7 @@ from proxyconn_cluster.bus.connection import API_TIMEOUT, Bus
 from proxyconn_cluster.bus.errors import ClusterError
 from proxyconn_cluster.bus.messages import MessageError, decode, encode
 from proxyconn_cluster.ownership.records import Lease
+from proxyconn_cluster.settings import LONGEST_LEASE, SHORTEST_LEASE
 
 ResultT = TypeVar("ResultT")
 
@@ -34,6 +36,9 @@ SNAPSHOT_TIMEOUT: Final = 5.0
 
 WRONG_LAST_SEQUENCE: Final = 10071
 """Code of JetStream (nats-server errors.json); nats-py's class for it is not raised by deletes."""
+
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class UnreachableError(ClusterError):
@@ -190,13 +195,28 @@ async def entry_of(bucket: KeyValue, key: str) -> bytes | None:
         return None
 
 
-async def ttl_of(bucket: KeyValue) -> float | None:
-    """Return for how many seconds a bucket keeps things; None for ever.
+async def lease_of(bucket: KeyValue) -> float | None:
+    """Return for how many seconds the bucket of the leases keeps them; None for ever.
 
     Raises:
         UnreachableError: it does not say.
+        ClusterError: it was made by hand, and no lease can be like that.
     """
-    return (await _within(API_TIMEOUT, bucket.status())).ttl
+    status = await _within(API_TIMEOUT, bucket.status())
+    config = status.stream_info.config
+    if status.ttl and not SHORTEST_LEASE <= status.ttl <= LONGEST_LEASE:
+        raise ClusterError(
+            f"the stream {config.name} keeps leases for {status.ttl:g} s, where "
+            f"{SHORTEST_LEASE:g} to {LONGEST_LEASE:g} s are of use: delete it while no owner runs, "
+            "and the next owner makes it anew"
+        )
+    if config.storage == StorageType.MEMORY:
+        _LOGGER.warning(
+            "the stream %s is in memory: a broker that restarts gives every proxy away; delete it "
+            "while no owner runs, and the next owner makes it anew, in a file",
+            config.name,
+        )
+    return status.ttl
 
 
 async def _within(seconds: float, request: Awaitable[ResultT]) -> ResultT:
