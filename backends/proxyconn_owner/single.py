@@ -23,10 +23,11 @@ class OwnerRunningError(Exception):
     """
 
     def __init__(self, who: str) -> None:
-        super().__init__(
-            f"an owner runs already: {who}; use it (every command does), or end it first"
-        )
+        super().__init__(who)
         self.who = who
+
+    def __str__(self) -> str:
+        return f"an owner runs already: {self.who}; use it (every command does), or end it first"
 
 
 @contextmanager

@@ -112,7 +112,10 @@ async def test_discover_problems(program: Program, house: VirtualFleet) -> None:
     for host in hosts:
         [line] = [line for line in lines if line.startswith(f" {host} ")]
         assert line.split() == [host, host, "-", "wrong", "key", "-"]
-    problem = "it wants an encryption key and none was given; give its noise_psk"
+    problem = (
+        "it wants an encryption key and none was given; give the `key` that its YAML has under "
+        "`api: encryption:` (`noise_psk=` in Python)"
+    )
     hint = "(keys come from --key, the configuration file or PROXYCONN_KEY)"
     assert lines[-2:] == [f"{', '.join(hosts)}: {problem}", hint]
 

@@ -17,6 +17,7 @@ import proxyconn_bluez
 import proxyconn_cluster
 import proxyconn_esphome
 import proxyconn_native_api
+import proxyconn_owner
 import proxyconn_top
 import proxyconn_virtual
 import proxyconn_web
@@ -32,6 +33,7 @@ PACKAGES = (
     proxyconn_cluster,
     proxyconn_esphome,
     proxyconn_native_api,
+    proxyconn_owner,
     proxyconn_top,
     proxyconn_virtual,
     proxyconn_web,

@@ -73,7 +73,7 @@ _PROBLEMS: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             _KEY,
             "it wants an encryption key and none was given",
-            "give its noise_psk",
+            "give the `key` that its YAML has under `api: encryption:` (`noise_psk=` in Python)",
             lasting=True,
             check="key",
         ),
