@@ -168,10 +168,15 @@ async def _move(
         stdout().print(f"{safe(done.name)} goes where it should again, once it is idle")
     elif done.moved:
         stdout().print(f"{safe(done.name)} is {safe(done.owner)}'s now")
-    else:
+    elif done.waits:
         stdout().print(
-            f"{safe(done.name)} is not {safe(done.owner)}'s yet, and becomes so once it has no "
-            "links (--now does not wait for that) and if that owner reaches it"
+            f"{safe(done.name)} becomes {safe(done.owner)}'s once it has no links (--now does not "
+            "wait for that)"
+        )
+    if done.late:
+        raise CommandFailedError(
+            f"{done.name} is not {done.owner}'s yet, and becomes so if that owner reaches it: see "
+            "what it says, or take the wish back with `auto`"
         )
 
 

@@ -100,12 +100,19 @@ class Moved:
         name, mac: of the proxy.
         owner: id of the owner that it is given to; None for no one in particular.
         moved: whether it has it already.
+        waits: whether it has links, which are waited for.
     """
 
     name: str
     mac: str
     owner: str | None
     moved: bool
+    waits: bool = False
+
+    @property
+    def late(self) -> bool:
+        """Whether it should have moved, and has not."""
+        return not (self.moved or self.waits)
 
 
 async def wish_for(bus: Bus, proxy: str, owner: str, *, now: bool) -> Moved:
@@ -134,7 +141,7 @@ async def wish_for(bus: Bus, proxy: str, owner: str, *, now: bool) -> Moved:
     except nats.errors.Error as exc:
         raise ClusterError(f"the wish was not written down: {exc}") from None
     if which.links and not now:
-        return Moved(which.name, which.mac, target.owner, moved=False)
+        return Moved(which.name, which.mac, target.owner, moved=False, waits=True)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + MOVES * target.lease
     moved = False

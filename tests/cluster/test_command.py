@@ -67,6 +67,20 @@ async def test_show_and_move(cluster: Cluster, server: NatsServer, tmp_path: Pat
     assert "attic" in {proxy["name"] for proxy in owners[other.owner]["proxies"]}
 
 
+async def test_a_move_that_does_not_happen(
+    cluster: Cluster, server: NatsServer, tmp_path: Path
+) -> None:
+    """An owner that does not see a proxy does not get it: whoever gave it hears that, and why."""
+    await cluster.build(["attic", "hall"])
+    await cluster.owner("north", sees=["attic"])
+    south = await cluster.owner("south", sees=["hall"])
+    await until(lambda: cluster.shared_out(["attic", "hall"]))
+    move = ("cluster", "move", "attic", south.owner, "--cluster", server.url)
+    code, _, err = await proxyconn(tmp_path, *move)
+    assert code == 1
+    assert f"attic is not {south.owner}'s yet" in " ".join(err.split())
+
+
 async def test_nobody_is_there(server: NatsServer, tmp_path: Path) -> None:
     """Without owners, or without a broker, it is said how to start one; no owner goes on alone."""
     url = f"nats://127.0.0.1:{free_port()}"
