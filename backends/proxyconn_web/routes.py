@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -20,6 +22,12 @@ PATH: Final = "/api/v1"
 
 MOST_READERS: Final = 32
 """Streams of events at once: each holds a connection for as long as it lasts."""
+
+MOST_LOOKING: Final = 16
+"""Of them, those of who may only look: some are left to who may act."""
+
+ONLY_LOOKS: Final = web.AppKey[Callable[[web.Request], bool]]("only_looks")
+"""Says whether whoever asks may do no more than look; without it everybody may act."""
 
 WRITE_TIMEOUT: Final = 20.0
 """Seconds for a reader to read what it was sent, before its stream ends."""
@@ -46,7 +54,7 @@ class Routes:
     def __init__(self, feed: Feed) -> None:
         self.feed = feed
         self.actions = Actions(feed)
-        self._readers = 0
+        self._readers = Counter[bool]()
 
     def add_to(self, app: web.Application) -> None:
         """Answer the requests to an application."""
@@ -88,8 +96,9 @@ class Routes:
         return answer({"done": True, **result})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        if self.feed.is_closed or self._readers >= MOST_READERS:
-            why = "the owner ends" if self.feed.is_closed else f"{MOST_READERS} others follow"
+        only_looks = request.app.get(ONLY_LOOKS)
+        looks = only_looks is not None and only_looks(request)
+        if why := self._why_no_events(looks=looks):
             refusal = refuse(503, f"{why}; try again later")
             refusal.headers["Retry-After"] = str(RETRY_MS // 1000)
             return refusal
@@ -97,7 +106,7 @@ class Routes:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         )
-        self._readers += 1
+        self._readers[looks] += 1
         try:
             await response.prepare(request)
             # A reader may leave at any time; that shows where it is written to.
@@ -108,8 +117,17 @@ class Routes:
             if request.transport:
                 request.transport.abort()
         finally:
-            self._readers -= 1
+            self._readers[looks] -= 1
         return response
+
+    def _why_no_events(self, *, looks: bool) -> str | None:
+        if self.feed.is_closed:
+            return "the owner ends"
+        if self._readers.total() >= MOST_READERS:
+            return f"{MOST_READERS} others follow"
+        if looks and self._readers[True] >= MOST_LOOKING:
+            return f"{MOST_LOOKING} others follow who may only look"
+        return None
 
     async def _tell(self, response: web.StreamResponse, after: str | None) -> None:
         async with asyncio.timeout(WRITE_TIMEOUT):

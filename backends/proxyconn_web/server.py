@@ -13,7 +13,7 @@ from aiohttp import web
 from proxyconn.callbacks import log_failure
 from proxyconn_web.access import SESSION_SECONDS, Access, Right, Tokens
 from proxyconn_web.metrics import DEVICES, Metrics
-from proxyconn_web.routes import MOST_BODY, PATH, Routes, answer, read_json, refuse
+from proxyconn_web.routes import MOST_BODY, ONLY_LOOKS, PATH, Routes, answer, read_json, refuse
 from proxyconn_web.static import page_files
 from proxyconn_web.strangers import LOOK_EVERY, Strangers
 
@@ -100,6 +100,7 @@ class WebServer:
         app = web.Application(middlewares=[self._guard], client_max_size=MOST_BODY)
         app.on_response_prepare.append(self._add_headers)
         self._routes.add_to(app)
+        app[ONLY_LOOKS] = lambda request: self.access.right_of(request) < Right.ACT
         app.router.add_get("/metrics", self._exposition)
         app.router.add_get(SESSION, self._tell_right)
         app.router.add_post(SESSION, self._open_session)
