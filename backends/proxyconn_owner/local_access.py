@@ -16,12 +16,12 @@ import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
-from proxyconn.fleet.owner_link import OWNER_PATH, TELL_AT_LEAST
-from proxyconn.fleet.owner_socket import SOCKET
+from proxyconn.fleet.owner_link import TELL_AT_LEAST
+from proxyconn.fleet.owner_socket import OWNER_PATH, SOCKET, LentRadio, OwnerSays, Place
 from proxyconn.keys import KEY_BYTES
 from proxyconn.radio import OffersLinks, Radio, identity_of
 from proxyconn_owner.serving.served_proxy import ServedProxy, close_all
@@ -114,7 +114,7 @@ class LocalAccess:
         before: str | None = None
         while not self._closing:
             changed = self._changed
-            now = json.dumps(await self._told())
+            now = json.dumps((await self._told()).row())
             if self._closing:
                 return
             await response.write((now if now != before else "").encode() + b"\n")
@@ -123,23 +123,22 @@ class LocalAccess:
                 async with asyncio.timeout(TELL_AT_LEAST):
                     await changed.wait()
 
-    async def _told(self) -> dict[str, Any]:
-        radios = [await self._radio(radio) for radio in self._radios()]
-        return {"version": 1, "pid": os.getpid(), "radios": radios}
+    async def _told(self) -> OwnerSays:
+        return OwnerSays(os.getpid(), tuple([await self._radio(radio) for radio in self._radios()]))
 
-    async def _radio(self, radio: Radio) -> dict[str, Any]:
-        facts = radio.diagnostics()
-        told: dict[str, Any] = {
-            "name": radio.name,
-            "state": str(radio.state),
-            "problem": radio.problem,
-            "behind": [facts.get("host"), facts.get("port")],
-            "adapter": facts.get("host") is None and not isinstance(radio, OffersLinks),
-            "connectable": radio.connectable,
-        }
+    async def _radio(self, radio: Radio) -> LentRadio:
+        facts, place = radio.diagnostics(), None
         if radio.state.is_usable and (proxy := await self._served(radio)):
-            told |= {"host": LOOPBACK, "port": proxy.port, "mac": proxy.mac, "key": self._key}
-        return told
+            place = Place(LOOPBACK, proxy.port, proxy.mac, self._key)
+        return LentRadio(
+            name=radio.name,
+            state=str(radio.state),
+            problem=radio.problem,
+            behind=(facts.get("host"), facts.get("port")),
+            adapter=facts.get("host") is None and not isinstance(radio, OffersLinks),
+            connectable=radio.connectable,
+            place=place,
+        )
 
     async def _served(self, radio: Radio) -> ServedProxy | None:
         """Return what serves a radio, the same to every program; None once that is over."""

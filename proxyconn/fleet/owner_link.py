@@ -18,10 +18,9 @@ from typing import Any
 import aiohttp
 
 from proxyconn.errors import RadioUnavailableError
+from proxyconn.fleet.owner_socket import OWNER_PATH, OwnerSays
 from proxyconn.models import RadioState
 from proxyconn.radio import AbsentRadio, Proxy, Radio, RadioSink
-
-OWNER_PATH = "/api/v1/owner"
 
 TELL_AT_LEAST = 10.0
 """Seconds after which the owner says that nothing has changed."""
@@ -190,39 +189,27 @@ class OwnerLink:
 
 
 def parse_lent(told: Any) -> Lent:
-    """Return what an owner's line says. Raises ValueError if it is none."""
-    try:
-        if told["version"] != 1:
-            raise ValueError(f"the owner speaks version {told['version']}, not 1; update one")
-        proxies: list[Proxy] = []
-        absent: list[AbsentRadio] = []
-        has_adapters = False
-        for radio in told["radios"]:
-            host, port = radio["behind"]
-            # Owners of before do not say it, and had nothing else without an address.
-            has_adapters |= bool(radio.get("adapter", host is None))
-            if "key" in radio:
-                proxies.append(
-                    Proxy(
-                        radio["host"],
-                        radio["port"],
-                        noise_psk=radio["key"],
-                        name=radio["name"],
-                        behind=(host, port) if host else None,
-                    )
+    """Return what an owner's line lends. Raises ValueError if it is none."""
+    said = OwnerSays.of_row(told)
+    proxies: list[Proxy] = []
+    absent: list[AbsentRadio] = []
+    for radio in said.radios:
+        host, port = radio.behind
+        if at := radio.place:
+            proxies.append(
+                Proxy(
+                    at.host,
+                    at.port,
+                    noise_psk=at.key,
+                    name=radio.name,
+                    behind=None if host is None or port is None else (host, port),
                 )
-            else:
-                with contextlib.suppress(ValueError):
-                    absent.append(
-                        AbsentRadio(
-                            radio["name"],
-                            RadioState(radio["state"]),
-                            radio["problem"],
-                            radio["connectable"],
-                            host,
-                            port,
-                        )
-                    )
-        return Lent(told["pid"], tuple(proxies), tuple(absent), has_adapters)
-    except (AttributeError, KeyError, TypeError) as exc:
-        raise ValueError(f"not what an owner says: {exc!r}") from None
+            )
+        else:
+            with contextlib.suppress(ValueError):
+                state = RadioState(radio.state)
+                absent.append(
+                    AbsentRadio(radio.name, state, radio.problem, radio.connectable, host, port)
+                )
+    has_adapters = any(radio.adapter for radio in said.radios)
+    return Lent(said.pid, tuple(proxies), tuple(absent), has_adapters)

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from proxyconn import Fleet, Proxy, RadioState, RadioUnavailableError
-from proxyconn.fleet.owner_link import OWNER_PATH, parse_lent
-from proxyconn.fleet.owner_socket import SOCKET
+from proxyconn.fleet.owner_link import parse_lent
+from proxyconn.fleet.owner_socket import OWNER_PATH, SOCKET
 from proxyconn.radio import Radio, identity_of
 from proxyconn_owner.local_access import LocalAccess
 from proxyconn_owner.serving.served_proxy import ServedProxy

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from proxyconn import Fleet, RadioState, RadioUnavailableError, UnsupportedError
 from proxyconn.fleet import backends
-from proxyconn.fleet.owner_link import OWNER_PATH, OwnerLink, parse_lent
-from proxyconn.fleet.owner_socket import SOCKET
+from proxyconn.fleet.owner_link import OwnerLink, parse_lent
+from proxyconn.fleet.owner_socket import OWNER_PATH, SOCKET
 from proxyconn.radio import FleetOptions, Radio, RadioSink
 
 from .conftest import DEADLINE, until

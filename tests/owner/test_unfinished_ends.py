@@ -10,8 +10,7 @@ import pytest
 from aiohttp import web
 from zeroconf.asyncio import AsyncZeroconf
 
-from proxyconn.fleet.owner_link import OWNER_PATH
-from proxyconn.fleet.owner_socket import SOCKET
+from proxyconn.fleet.owner_socket import OWNER_PATH, SOCKET
 from proxyconn_owner import announcing
 from proxyconn_owner.service import Owner
 from proxyconn_owner.serving.served_proxy import ServedProxy
