@@ -194,16 +194,23 @@ def _public_keys(users: Users) -> dict[str, str]:
     return {role: nkeys.from_seed(seed).public_key.decode() for role, seed in seeds.items()}
 
 
-async def test_viewer_only_looks(owned: Cluster, users: Users) -> None:
-    """A viewer sees the owners, and whatever else it says nobody hears."""
+async def test_viewer_only_looks(
+    owned: Cluster, users: Users, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A viewer sees the owners; whatever else it says nobody hears, and it is told so, once."""
     async with opened(users.settings("VIEWER"), "viewer") as bus:
         found = await survey(bus)
         assert [proxy.name for _, proxy in found.proxies()] == ["attic"]
         for kind in ("owner", "member", "link", "answer", "event", "adverts"):
             subject = bus.subjects.of_site("home", kind, "viewer", "1")
             assert await refused(bus, subject, b"{}")
-        with pytest.raises(ClusterError):
+        for _ in range(2):
+            await bus.client.publish(subject, b"{}")
+        with pytest.raises(ClusterError, match="may not be allowed to ask"):
             await bus.bucket(bus.subjects.leases, LEASE)
+    told = [one.message for one in caplog.records if subject in one.message]
+    assert len(told) == 1
+    assert "`proxyconn doctor` says what is missing" in told[0]
 
 
 async def test_viewer_has_nobody_write_for_it(owned: Cluster, users: Users) -> None:

@@ -13,7 +13,12 @@ from nats.aio.client import Client
 from proxyconn_cluster.bus.closing import close_client
 from proxyconn_cluster.bus.credentials import identification
 from proxyconn_cluster.bus.encrypted import EncryptedClient
-from proxyconn_cluster.bus.errors import ClusterError, is_definite, why_not_connected
+from proxyconn_cluster.bus.errors import (
+    ClusterError,
+    is_definite,
+    is_refusal,
+    why_not_connected,
+)
 from proxyconn_cluster.settings import ClusterSettings
 
 CONNECT_TIMEOUT: Final = 5.0
@@ -25,6 +30,9 @@ RECONNECT_WAIT: Final = 0.25
 PING_INTERVAL: Final = 2
 MOST_PINGS: Final = 2
 """Seconds between two pings, and how many may be unanswered: a silent server is left in 6 s."""
+
+MOST_TOLD: Final = 16
+"""Refusals of one server that are told, each once: one that comes again says nothing new."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -64,6 +72,8 @@ class _Dialling:
         self._servers = ", ".join(settings.servers)
         self._error: BaseException | None = None
         self._definite = asyncio.Event()
+        self._is_connected = False
+        self._told: set[str] = set()
 
     async def done(self) -> Client:
         options = await asyncio.to_thread(identification, self._settings)
@@ -73,6 +83,7 @@ class _Dialling:
         except BaseException:
             await close_client(client)
             raise
+        self._is_connected = True
         return client
 
     async def _dial(self, client: Client, options: dict[str, Any]) -> None:
@@ -115,3 +126,16 @@ class _Dialling:
         _LOGGER.debug("%s: %s: %s", self._servers, type(error).__name__, error)
         if is_definite(error):
             self._definite.set()
+        if self._is_connected and is_refusal(error):
+            self._tell_once(str(error))
+
+    def _tell_once(self, refusal: str) -> None:
+        """Say what a server does not let us do: whoever waits for an answer only sees none."""
+        if refusal not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(refusal)
+            _LOGGER.warning(
+                "%s: %s; give this user that right, or name another one's credentials: "
+                "`proxyconn doctor` says what is missing",
+                self._servers,
+                refusal,
+            )

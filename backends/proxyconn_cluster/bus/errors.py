@@ -36,7 +36,7 @@ def why_not_connected(error: BaseException | None, servers: str) -> str:
         error: what nats-py said last, if anything.
         servers: where it tried.
     """
-    if _is_refusal(error):
+    if is_refusal(error):
         return (
             f"{servers} refuses us ({error}): name the right credentials or nkey file, or let the "
             "server's configuration know this user"
@@ -81,14 +81,15 @@ def is_definite(error: BaseException) -> bool:
     wrong_tls = isinstance(
         error, ssl.SSLError | nats.errors.SecureConnRequiredError | NotEncryptedError
     )
-    return wrong_tls or _is_refusal(error)
+    return wrong_tls or is_refusal(error)
 
 
 _NOT_ENABLED = {10039, 10076}
 """Codes of JetStream: not enabled for the account, not enabled (nats-server errors.json)."""
 
 
-def _is_refusal(error: BaseException | None) -> bool:
+def is_refusal(error: BaseException | None) -> bool:
+    """Whether a server has said in words that it does not want something, or us."""
     # nats-py has no type of its own for what a server says while a connection is made.
     plain = type(error) is nats.errors.Error
     return plain or isinstance(error, nats.errors.AuthorizationError)
