@@ -101,7 +101,6 @@ def hex_digits(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-@functools.lru_cache(maxsize=256)
 def mac_text(mac: str) -> str:
     """Return 12 hex digits as a MAC address in capitals and with colons."""
     return _octets(mac.upper())

@@ -30,7 +30,8 @@ async def test_shown_and_exported(program: Program, tmp_path: Path) -> None:
     await remember(tmp_path)
     shown = await program.run("state", "--state", tmp_path)
     assert shown.code == 0
-    assert all(word in shown.out for word in ("bond", RADIO, LOCK, "2 h", "services", LAMP))
+    words = ("bond", "AA:BB:CC:00:00:01", LOCK, "2 h", "services", LAMP)
+    assert all(word in shown.out for word in words)
     exported = (await program.run("state", "--state", tmp_path, "--json")).json
     assert exported["file"] == str(tmp_path / FILE)
     assert [fact["kind"] for fact in exported["facts"]] == ["bond", "services"]

@@ -14,7 +14,7 @@ from proxyconn.cli.display.tables import table
 from proxyconn.cli.errors import BAD_USAGE, describe, fail
 from proxyconn.cli.option_types import AsJson, parse_address
 from proxyconn.cli.output import print_json, safe, stdout
-from proxyconn.device import is_address
+from proxyconn.device import colon_address, is_address
 from proxyconn.state.facts import Fact, Key
 from proxyconn.state.file import StateError, StateFile
 from proxyconn.state.folder import state_folder
@@ -90,12 +90,17 @@ def _picture(rows: list[dict[str, Any]]) -> Table:
         short = value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 1]}…"
         picture.add_row(
             safe(row["kind"]),
-            safe(row["radio"] or ""),
+            safe(_radio_text(row["radio"] or "")),
             safe(row["device"] or ""),
             safe(short),
             _age(row["age"]),
         )
     return picture
+
+
+def _radio_text(identity: str) -> str:
+    """Spell the MAC address of a radio as that of a device is spelled."""
+    return colon_address(identity) if is_address(identity) else identity
 
 
 def _text(value: Any) -> str:
