@@ -211,12 +211,16 @@ async def test_whole_screens(size: tuple[int, int]) -> None:
         await assert_looks(f"{name}-{size[0]}x{size[1]}", screen)
 
 
+CLUSTERED = ("broker lost", "south-1", "orphan", "this one", "Quit")
+"""Words of every part of the page, each of which is drawn by itself."""
+
+
 @pytest.mark.usefixtures("utc")
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_a_cluster(size: tuple[int, int]) -> None:
     """Owners, whose each radio is, and that the broker is lost, on the page of the fleet."""
     async with Top(Still(clustered)).run_test(size=size) as pilot:
-        await until(pilot, lambda text: "broker lost" in text and "south-1" in text)
+        await until(pilot, lambda text: all(one in text for one in CLUSTERED))
         await pilot.pause(0.2)
         screen = drawn(pilot)
     await assert_looks(f"cluster-{size[0]}x{size[1]}", screen)

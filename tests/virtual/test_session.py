@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from contextlib import suppress
 
 import pytest
 from aioesphomeapi.client import APIClient
@@ -308,3 +309,19 @@ async def test_client_that_ignores_a_goodbye_is_gone_though_the_end_is_cancelled
     assert not proxy.server.sessions
     await everything(reader)
     writer.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_client_that_comes_as_the_server_ends_is_closed(bench: Bench, turns: int) -> None:
+    """In whatever turn of the loop it is accepted: a session knows it, or nobody accepts it."""
+    proxy = await bench.proxy()
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.connect_ex(("127.0.0.1", proxy.port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await proxy.server.kill()
+        assert not proxy.server.sessions
+        async with asyncio.timeout(DEADLINE):
+            with suppress(ConnectionResetError):
+                assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
