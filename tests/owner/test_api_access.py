@@ -6,7 +6,7 @@ import asyncio
 import logging
 import stat
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -28,7 +28,6 @@ from proxyconn_web.access import (
     Tokens,
     load_tokens,
 )
-from proxyconn_web.routes import MOST_LOOKING
 from proxyconn_web.server import WebServer
 
 from .conftest import DEADLINE, House, MakeHouse
@@ -152,22 +151,6 @@ async def test_session_of_the_page(web: WebServer) -> None:
             assert response.status == 200
         async with session.get(SNAPSHOT, headers=page) as response:
             assert response.status == 401
-
-
-async def test_who_may_only_look_leaves_streams_to_who_may_act(web: WebServer) -> None:
-    """However many streams one of them asks for."""
-    async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(aiohttp.ClientSession(web.url))
-
-        async def follow(token: str) -> int:
-            headers = {"Authorization": f"Bearer {token}"}
-            answer = session.get(EVENTS, headers=headers)
-            return (await stack.enter_async_context(answer)).status
-
-        async with asyncio.timeout(DEADLINE):
-            looking = [await follow(READ) for _ in range(MOST_LOOKING + 1)]
-            assert looking == [200] * MOST_LOOKING + [503]
-            assert await follow(ACT) == 200
 
 
 async def test_half_of_a_session_opens_nothing(web: WebServer) -> None:
