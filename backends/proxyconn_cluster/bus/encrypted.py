@@ -1,4 +1,8 @@
-"""A client of nats-py that sends nothing to a server that does not encrypt, where it has to."""
+"""A client of nats-py that sends nothing to a server that does not encrypt, where it has to.
+
+Reaches into nats-py's private attributes, as only `closing.py` does besides: there is no public
+hook between what a server says first and the credentials that it is sent.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Final
 from proxyconn_cluster.bus.messages import OtherVersionError
 
 MOST: Final = 10_000
+"""Of them that are remembered: whoever may speak on the bus can pretend to be any number."""
 
 _LOGGER = logging.getLogger(__name__)
 
